@@ -1,0 +1,1 @@
+//! The programs that live in the cluster.
