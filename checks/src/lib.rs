@@ -1,1 +1,23 @@
-//! The checks room.
+//! What is true?
+//!
+//! A check is a question about the cluster or the repository that changes nothing: data ([`Check`]) and one async
+//! function. One file a phase; [`catalogue`] joins them. Whatever a check reads goes through a [`view::View`], which
+//! asks the cluster once for each kind and shares the answer, and whose client refuses to change anything.
+
+pub mod catalogue;
+mod check;
+pub mod cluster;
+mod context;
+pub mod git;
+pub mod kinds;
+mod settings;
+mod verdict;
+pub mod view;
+
+pub use check::{Answer, Ask, COMMON_REASONS, Check, Criterion, Need, Reason};
+pub use context::Context;
+pub use settings::{
+    Expectations, FluxSettings, IngressSettings, LonghornSettings, MonitoringSettings,
+    NodeSettings, ProbeSettings, RepositorySettings, Settings,
+};
+pub use verdict::Verdict;

@@ -29,7 +29,9 @@ impl Sandbox {
     /// No free loopback addresses, a folder that cannot be written, an unknown fault.
     pub async fn start(options: Options) -> Result<Self, SandboxError> {
         let _ = options;
-        Err(SandboxError { what: "is not built".into() })
+        Err(SandboxError {
+            what: "is not built".into(),
+        })
     }
 
     /// Finds the sandbox that another process serves in `dir` (`--sandbox-serve`).
@@ -38,7 +40,9 @@ impl Sandbox {
     /// Nothing is served there.
     pub async fn attach(dir: &Path) -> Result<Self, SandboxError> {
         let _ = dir;
-        Err(SandboxError { what: "is not built".into() })
+        Err(SandboxError {
+            what: "is not built".into(),
+        })
     }
 
     /// The kubeconfig of the cluster's administrator.
@@ -65,7 +69,9 @@ impl Sandbox {
     /// The fault is not in the catalogue, or the `faults` file cannot be written.
     pub async fn set_fault(&self, name: &str, on: bool) -> Result<(), SandboxError> {
         let _ = (name, on);
-        Err(SandboxError { what: "is not built".into() })
+        Err(SandboxError {
+            what: "is not built".into(),
+        })
     }
 
     /// Every request so far, oldest first, without those of the sandbox's own actors.

@@ -282,12 +282,18 @@ impl Report {
     /// One case by its id.
     #[must_use]
     pub fn case(&self, id: &str) -> Option<&Case> {
-        self.phases.iter().flat_map(|phase| &phase.cases).find(|case| case.id == id)
+        self.phases
+            .iter()
+            .flat_map(|phase| &phase.cases)
+            .find(|case| case.id == id)
     }
 
     /// One case by its id, to be changed.
     pub fn case_mut(&mut self, id: &str) -> Option<&mut Case> {
-        self.phases.iter_mut().flat_map(|phase| &mut phase.cases).find(|case| case.id == id)
+        self.phases
+            .iter_mut()
+            .flat_map(|phase| &mut phase.cases)
+            .find(|case| case.id == id)
     }
 
     /// The newest record of an action.
@@ -299,19 +305,26 @@ impl Report {
     /// Whether any change was begun and not taken back.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.actions.iter().any(|action| action.state != ActionState::Undone)
+        self.actions
+            .iter()
+            .any(|action| action.state != ActionState::Undone)
     }
 
     /// How many phases are in this state.
     #[must_use]
     pub fn count(&self, state: PhaseState) -> usize {
-        self.phases.iter().filter(|phase| phase.state == state).count()
+        self.phases
+            .iter()
+            .filter(|phase| phase.state == state)
+            .count()
     }
 
     /// Whether all nine phases are through (`skipped` counts).
     #[must_use]
     pub fn complete(&self) -> bool {
-        self.phases.iter().all(|phase| matches!(phase.state, PhaseState::Completed | PhaseState::Skipped))
+        self.phases
+            .iter()
+            .all(|phase| matches!(phase.state, PhaseState::Completed | PhaseState::Skipped))
     }
 }
 

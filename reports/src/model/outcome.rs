@@ -22,7 +22,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 6] = [Self::Pass, Self::Warn, Self::Fail, Self::Error, Self::Skip, Self::Blocked];
+    pub const ALL: [Self; 6] = [
+        Self::Pass,
+        Self::Warn,
+        Self::Fail,
+        Self::Error,
+        Self::Skip,
+        Self::Blocked,
+    ];
 
     /// The word in reports.
     #[must_use]

@@ -15,7 +15,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Answers `/api/v1/namespaces/{namespace}/services/[scheme:]{name}[:{port}]/proxy/...` once the server has found
     /// that the Service exists and has a ready endpoint (without one the server answers 503 by itself).
-    fn service_proxy(&self, target: ServiceTarget, request: ProxyRequest) -> BoxFuture<'static, ProxyResponse>;
+    fn service_proxy(
+        &self,
+        target: ServiceTarget,
+        request: ProxyRequest,
+    ) -> BoxFuture<'static, ProxyResponse>;
 
     /// The health checks behind `/readyz` and `/livez`, in order: name, and why it fails if it does.
     fn health(&self) -> Vec<(String, Result<(), String>)>;
@@ -109,7 +113,10 @@ impl RequestRecord {
     #[must_use]
     pub fn mutates(&self) -> bool {
         !self.dry_run
-            && matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+            && matches!(
+                self.verb.as_str(),
+                "create" | "update" | "patch" | "delete" | "deletecollection"
+            )
             && self.group != "authorization.k8s.io"
             && self.group != "authentication.k8s.io"
     }

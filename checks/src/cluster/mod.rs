@@ -1,0 +1,12 @@
+//! The way to the cluster: kubeconfig, client, counting, and the guard that keeps checks from changing anything.
+
+mod connection;
+mod guard;
+mod meter;
+mod reader;
+
+pub use connection::{ConnectError, Connection};
+pub use guard::ReadOnly;
+pub use meter::{Count, Meter, MeterLayer, Tally};
+pub(crate) use reader::chain;
+pub use reader::{Raw, Reader};

@@ -1,0 +1,5 @@
+//! The GitOps repository, read.
+
+/// A working copy of the GitOps repository.
+#[derive(Debug)]
+pub struct Repository;

@@ -1,0 +1,162 @@
+//! One kind in one scope: its objects, and the same as the types that were asked for.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::{sync::watch, task::AbortHandle, time::timeout};
+
+use super::ReadError;
+
+/// What is known of a kind.
+#[derive(Clone)]
+pub(super) enum Content {
+    /// Nothing yet; the last error, if asking has failed so far.
+    Pending(Option<ReadError>),
+    /// The objects, and a number that grows with every change.
+    Ready(u64, Arc<Vec<Value>>),
+    /// It cannot be had.
+    Failed(ReadError),
+}
+
+/// The objects as one type, and the change that they were converted at.
+type Converted = (u64, Arc<dyn Any + Send + Sync>);
+
+pub(super) struct Slot {
+    content: watch::Sender<Content>,
+    loading: tokio::sync::Mutex<()>,
+    typed: Mutex<HashMap<TypeId, Converted>>,
+    watching: OnceLock<AbortHandle>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            content: watch::Sender::new(Content::Pending(None)),
+            loading: tokio::sync::Mutex::default(),
+            typed: Mutex::default(),
+            watching: OnceLock::new(),
+        }
+    }
+}
+
+impl Slot {
+    /// Loads it once: whoever comes second waits for the first.
+    pub(super) async fn load(&self, ask: impl Future<Output = Result<Vec<Value>, ReadError>>) {
+        let _only = self.loading.lock().await;
+        if matches!(*self.content.borrow(), Content::Pending(_)) {
+            let content = match ask.await {
+                Ok(objects) => Content::Ready(0, Arc::new(objects)),
+                Err(error) => Content::Failed(error),
+            };
+            self.content.send_replace(content);
+        }
+    }
+
+    pub(super) fn set(&self, content: Content) {
+        self.content.send_replace(content);
+    }
+
+    pub(super) fn content(&self) -> Content {
+        self.content.borrow().clone()
+    }
+
+    /// Begins a watch once; it ends with the slot.
+    pub(super) fn watch_once(&self, begin: impl FnOnce() -> AbortHandle) {
+        self.watching.get_or_init(begin);
+    }
+
+    /// The objects as `T` once they are known.
+    pub(super) async fn typed_when_ready<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+    ) -> Result<Arc<Vec<T>>, ReadError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let mut receiver = self.content.subscribe();
+        let known = timeout(
+            limit,
+            receiver.wait_for(|content| !matches!(content, Content::Pending(_))),
+        )
+        .await;
+        if known.is_err() {
+            return Err(match self.content() {
+                Content::Pending(Some(error)) => error,
+                _ => ReadError::TimedOut {
+                    what: what.into(),
+                    after: limit,
+                },
+            });
+        }
+        self.typed(what)
+    }
+
+    /// The objects as `T`, converted once for each change.
+    pub(super) fn typed<T>(&self, what: &str) -> Result<Arc<Vec<T>>, ReadError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let (number, objects) = match self.content() {
+            Content::Ready(number, objects) => (number, objects),
+            Content::Failed(error) => return Err(error),
+            Content::Pending(error) => {
+                return Err(error.unwrap_or(ReadError::TimedOut {
+                    what: what.into(),
+                    after: Duration::ZERO,
+                }));
+            }
+        };
+        let mut typed = self.typed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, value)) = typed.get(&TypeId::of::<T>())
+            && *known == number
+            && let Ok(value) = Arc::clone(value).downcast::<Vec<T>>()
+        {
+            return Ok(value);
+        }
+        let mut converted = Vec::with_capacity(objects.len());
+        for object in objects.iter() {
+            converted.push(
+                T::deserialize(object).map_err(|error| ReadError::Malformed {
+                    what: format!("{what} {}", name_of(object)),
+                    message: error.to_string(),
+                })?,
+            );
+        }
+        let converted = Arc::new(converted);
+        typed.insert(
+            TypeId::of::<T>(),
+            (number, Arc::clone(&converted) as Arc<dyn Any + Send + Sync>),
+        );
+        Ok(converted)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(task) = self.watching.get() {
+            task.abort();
+        }
+    }
+}
+
+fn name_of(object: &Value) -> String {
+    let text = |field: &str| {
+        object
+            .pointer(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    if namespace.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{namespace}/{name}")
+    }
+}
