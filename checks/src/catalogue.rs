@@ -4,20 +4,22 @@ use reports::model::Phase;
 
 use crate::Check;
 
-/// The checks of one phase, in the order in which they are listed and asked.
+/// The checks of one phase, in the order in which they are listed and asked. A phase with many is split by what its
+/// checks look at.
 #[must_use]
-pub fn of(phase: Phase) -> &'static [Check] {
-    match phase {
-        Phase::PreValidation
-        | Phase::GitopsActivation
-        | Phase::NodeJoinMonitoring
-        | Phase::StorageIntegration
-        | Phase::NetworkValidation
-        | Phase::MonitoringIntegration
-        | Phase::SecurityValidation
-        | Phase::PostValidation
-        | Phase::HealthVerification => &[],
-    }
+pub fn of(phase: Phase) -> Vec<&'static Check> {
+    let parts: &[&'static [Check]] = match phase {
+        Phase::PreValidation => &[crate::pre::CHECKS],
+        Phase::GitopsActivation => &[crate::gitops::CHECKS],
+        Phase::NodeJoinMonitoring => &[crate::join::CHECKS],
+        Phase::StorageIntegration => &[crate::storage::CHECKS],
+        Phase::NetworkValidation => &[crate::network::CHECKS],
+        Phase::MonitoringIntegration => &[crate::monitoring::CHECKS],
+        Phase::SecurityValidation => &[crate::security::CHECKS],
+        Phase::PostValidation => &[crate::post::CHECKS],
+        Phase::HealthVerification => &[crate::health::CHECKS],
+    };
+    parts.iter().copied().flatten().collect()
 }
 
 /// Every check.
@@ -29,4 +31,86 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Check> {
     all().find(|check| check.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_check_is_whole() {
+        let mut seen = BTreeSet::new();
+        for phase in Phase::ALL {
+            for check in of(phase) {
+                assert!(seen.insert(check.id), "{} stands twice", check.id);
+                assert_eq!(check.phase(), Some(phase), "{}", check.id);
+                let (_, name) = check.id.split_once("::").unwrap();
+                assert!(
+                    name.chars()
+                        .all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '_'),
+                    "{name}"
+                );
+                assert!(
+                    !check.title.is_empty() && !check.why.is_empty(),
+                    "{}",
+                    check.id
+                );
+                assert!(!check.needs.is_empty(), "{} reads nothing", check.id);
+                assert!(!check.reasons.is_empty(), "{} cannot say why not", check.id);
+                for reason in check.reasons {
+                    assert!(
+                        reason
+                            .code
+                            .starts_with(|one: char| one.is_ascii_uppercase()),
+                        "{} {}",
+                        check.id,
+                        reason.code
+                    );
+                    assert!(
+                        reason.code.chars().all(|one| one.is_ascii_alphanumeric()),
+                        "{} {}",
+                        check.id,
+                        reason.code
+                    );
+                    assert!(
+                        reason.remedy.len() > 10,
+                        "{} {} says nothing to do",
+                        check.id,
+                        reason.code
+                    );
+                }
+                if let Some(action) = check.after {
+                    assert_eq!(
+                        Phase::of_id(action),
+                        Some(phase),
+                        "{} rests on an action of another phase",
+                        check.id
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn requirements_exist_and_come_first() {
+        let order: Vec<&str> = all().map(|check| check.id).collect();
+        let place = |id: &str| order.iter().position(|one| *one == id);
+        for check in all() {
+            for required in check.requires {
+                let required_at = place(required);
+                assert!(
+                    required_at.is_some(),
+                    "{} requires {required}, which does not exist",
+                    check.id
+                );
+                assert!(
+                    required_at < place(check.id),
+                    "{} stands before {required}, which it requires",
+                    check.id
+                );
+            }
+        }
+    }
 }

@@ -9,8 +9,19 @@ mod check;
 pub mod cluster;
 mod context;
 pub mod git;
+pub mod gitops;
+pub mod health;
+pub mod join;
 pub mod kinds;
+pub mod monitoring;
+pub mod network;
+pub mod post;
+pub mod pre;
+pub mod security;
 mod settings;
+pub mod storage;
+#[cfg(test)]
+mod testing;
 mod verdict;
 pub mod view;
 
