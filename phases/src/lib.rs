@@ -1,1 +1,16 @@
-//! The phases room.
+//! What do we change, and how do we undo it?
+//!
+//! An action is a step of a phase that changes something: data ([`Action`]) and an [`Act`] that can look whether it is
+//! already so, say what it would change, and change it. [`order`] puts actions between the check groups of their
+//! phase; [`wait`] is the one place where time passes.
+
+mod action;
+pub mod actions;
+mod client;
+pub mod order;
+mod stop;
+pub mod wait;
+
+pub use action::{Act, Action, ActionContext, ActionError, Done, Journal, Plan};
+pub use client::writer;
+pub use stop::{Stop, Stopper};
