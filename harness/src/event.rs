@@ -1,0 +1,78 @@
+//! What happens during a run, told as it happens. Whoever shows a run to a person or a program listens here.
+
+use std::{path::PathBuf, time::Duration};
+
+use phases::wait::Waiting;
+use reports::model::{Case, Cluster, Phase, PhaseState, RepositoryIdentity};
+
+/// Who is told.
+pub(crate) trait Sink: Send + Sync {
+    /// Called from any thread, in the order in which things happen.
+    fn event(&self, event: &Event);
+}
+
+/// What happens during a run.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// The run begins; nothing has been asked yet but who the cluster is.
+    Started {
+        /// Id of the run.
+        run: String,
+        /// Whether all phases run in order.
+        ordered: bool,
+        /// Whether an earlier start is continued.
+        resumed: bool,
+        /// Name of the node.
+        node: String,
+        /// Which cluster.
+        cluster: Cluster,
+        /// Which repository.
+        repository: Option<RepositoryIdentity>,
+        /// `flux-system/flux-system`: what follows the repository.
+        followed_by: String,
+        /// The log file, when there is one.
+        log: Option<PathBuf>,
+    },
+    /// A phase begins.
+    PhaseStarted {
+        /// Which.
+        phase: Phase,
+        /// How many checks and actions of it are selected.
+        cases: usize,
+    },
+    /// Something that a person should read now, such as what to run on the host.
+    Advice(String),
+    /// A check or action begins.
+    CaseStarted {
+        /// Its id.
+        id: String,
+        /// Whether it is an action.
+        action: bool,
+    },
+    /// A check or action has ended; `case` is [`reports::model::Progress::Done`].
+    CaseEnded(Box<Case>),
+    /// Something is awaited. Comes at least once a second.
+    Waiting(Waiting),
+    /// The wait is over.
+    Waited,
+    /// A phase has ended. In an inspect run it is `Completed` or `Failed` all the same.
+    PhaseEnded {
+        /// Which.
+        phase: Phase,
+        /// How.
+        state: PhaseState,
+        /// How long it took.
+        took: Duration,
+        /// Requests to the API server.
+        requests: u64,
+    },
+    /// A phase is not run again: an earlier start completed it, or `--skip-validation` leaves it out.
+    PhaseSkipped {
+        /// Which.
+        phase: Phase,
+        /// Why, in words.
+        why: String,
+    },
+    /// A warning about the run itself: a damaged copy of the report, an unsigned commit.
+    Warning(String),
+}
