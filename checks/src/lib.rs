@@ -17,6 +17,7 @@ pub mod monitoring;
 pub mod network;
 pub mod post;
 pub mod pre;
+pub mod resources;
 pub mod security;
 mod settings;
 pub mod storage;

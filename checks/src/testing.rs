@@ -204,6 +204,11 @@ fn is(object: &Value, kind: &kinds::Kind) -> bool {
     object["kind"] == kind.kind && group == kind.group
 }
 
+/// A check of the catalogue, by its id.
+pub(crate) fn check(id: &str) -> &'static Check {
+    crate::catalogue::find(id).unwrap()
+}
+
 /// A report of a run in which nothing has happened yet.
 pub(crate) fn empty_report() -> Report {
     Report {

@@ -1,0 +1,5 @@
+//! `pre`: may this cluster take a node?
+//!
+//! Split by what is looked at: the API server, the cluster itself, rights, Flux, the network, Longhorn, monitoring.
+
+pub mod api;
