@@ -6,3 +6,18 @@ pub mod condition;
 pub mod flux;
 pub mod longhorn;
 pub mod meta;
+pub mod node;
+pub mod quantity;
+pub mod workload;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// `namespace/name`, as objects of a namespace are named in messages.
+#[must_use]
+pub fn full_name(meta: &ObjectMeta) -> String {
+    format!(
+        "{}/{}",
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.name.as_deref().unwrap_or_default()
+    )
+}
