@@ -4,4 +4,19 @@
 //! `onboarding-state.json`. Also the folders they live in, and the one place where secrets are struck out.
 //! This room knows nothing of Kubernetes.
 
+mod clean;
+mod files;
+
+pub mod folder;
+pub mod junit;
+pub mod lock;
+pub mod markdown;
 pub mod model;
+pub mod redact;
+pub mod state_json;
+pub mod store;
+pub mod text;
+pub mod words;
+
+pub use clean::cleaned;
+pub use files::FileError;

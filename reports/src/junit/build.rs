@@ -1,0 +1,143 @@
+//! From outcomes to JUnit elements, by `junit-report`.
+//!
+//! That crate writes elements and nothing else: totals, properties and case times are added by [`super::complete`].
+
+use jiff::{SignedDuration, Timestamp};
+use junit_report::{Duration, OffsetDateTime, ReportBuilder, TestCase, TestResult, TestSuite};
+
+use super::{JunitError, JunitOptions};
+use crate::{
+    model::{Case, Ended, Outcome, Phase, PhaseReport, Progress, Report},
+    text::XmlText,
+};
+
+/// What `junit-report` makes of the report.
+pub(super) fn draft(report: &Report, options: JunitOptions) -> Result<Vec<u8>, JunitError> {
+    let mut builder = ReportBuilder::new();
+    for phase in &report.phases {
+        builder.add_testsuite(suite(report, phase, options));
+    }
+    let mut out = Vec::new();
+    builder
+        .build()
+        .write_xml(&mut out)
+        .map_err(|error| JunitError::Write(error.to_string()))?;
+    Ok(out)
+}
+
+/// Class name of the cases of a phase: CI systems group by it, and take what stands before the last dot for a package.
+pub(super) fn classname(phase: Phase) -> String {
+    format!("onboarding.{}", phase.name())
+}
+
+fn suite(report: &Report, phase: &PhaseReport, options: JunitOptions) -> TestSuite {
+    let mut suite = TestSuite::new(phase.phase.name());
+    suite.package = String::new();
+    suite.hostname = XmlText::line(&report.node).into_string();
+    suite.timestamp = moment(phase.started.unwrap_or(report.started));
+    suite.testcases = phase
+        .cases
+        .iter()
+        .map(|one| case(phase.phase, one, options))
+        .collect();
+    suite
+}
+
+/// The seam to the `time` crate; what it cannot say is the epoch, and replaced afterwards anyway.
+fn moment(at: Timestamp) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(at.as_nanosecond())
+        .ok()
+        .filter(|moment| (0..=9999).contains(&moment.year()))
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// Bounded, since that crate adds them up and panics when the sum is out of range.
+fn span(duration: SignedDuration) -> Duration {
+    Duration::milliseconds(
+        duration.as_secs().clamp(0, i64::from(u32::MAX)) * 1000
+            + i64::from(duration.subsec_millis()),
+    )
+}
+
+fn case(phase: Phase, case: &Case, options: JunitOptions) -> TestCase {
+    let mut out = TestCase::success(XmlText::line(&case.id).as_str(), Duration::ZERO);
+    out.classname = Some(classname(phase));
+    out.result = match &case.progress {
+        Progress::NotStarted => skipped("not_started", "not reached, or not selected"),
+        Progress::InProgress { started } => {
+            skipped("in_progress", &format!("begun at {started} and not ended"))
+        }
+        Progress::Done(ended) => {
+            out.time = span(ended.duration);
+            if let Some((file, _)) = place(&ended.at) {
+                out.filepath = Some(file.to_owned());
+            }
+            if !ended.evidence.is_empty() {
+                out.system_out = Some(XmlText::block(&ended.evidence.join("\n")).cdata());
+            }
+            result(ended, options)
+        }
+    };
+    out
+}
+
+fn skipped(type_: &str, message: &str) -> TestResult {
+    TestResult::SkippedWithCause {
+        type_: type_.to_owned(),
+        message: message.to_owned(),
+        cause: Some(message.to_owned()),
+    }
+}
+
+fn result(ended: &Ended, options: JunitOptions) -> TestResult {
+    let message = XmlText::line(&ended.message).into_string();
+    let type_ = XmlText::line(&ended.reason).into_string();
+    let cause = Some(body(ended).cdata());
+    match ended.outcome {
+        Outcome::Pass => TestResult::Success,
+        Outcome::Warn if !options.fail_on_warn => TestResult::Success,
+        Outcome::Warn | Outcome::Fail => TestResult::Failure {
+            type_,
+            message,
+            cause,
+        },
+        Outcome::Error => TestResult::Error {
+            type_,
+            message,
+            cause,
+        },
+        Outcome::Skip => TestResult::SkippedWithCause {
+            type_,
+            message,
+            cause,
+        },
+        Outcome::Blocked => TestResult::SkippedWithCause {
+            type_: "blocked".to_owned(),
+            message,
+            cause,
+        },
+    }
+}
+
+/// Some readers show the body and drop the attributes, so it says everything again; ` at file:line` is what they turn
+/// into a link.
+fn body(ended: &Ended) -> XmlText {
+    let mut text = format!("{}: {}", ended.reason, ended.message);
+    if !ended.blocked_by.is_empty() {
+        text.push_str(&format!("\nblocked by: {}", ended.blocked_by.join(" ")));
+    }
+    if !ended.hint.is_empty() {
+        text.push_str(&format!("\nto do: {}", ended.hint));
+    }
+    if !ended.at.is_empty() {
+        text.push_str(&format!("\n at {}", ended.at));
+    }
+    XmlText::block(&text)
+}
+
+/// File and line of `checks/src/storage.rs:120`.
+pub(super) fn place(at: &str) -> Option<(&str, &str)> {
+    let (file, line) = at.rsplit_once(':')?;
+    (!file.is_empty() && !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()))
+        .then_some((file, line))
+}

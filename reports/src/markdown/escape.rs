@@ -1,0 +1,85 @@
+//! Text of others inside GitHub Markdown: it shows what it says and does nothing.
+
+/// Inline text, also inside a table cell: no emphasis, links, HTML, mentions or mathematics.
+pub(super) fn inline(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '@' => out.push_str("&#64;"),
+            '\n' | '\r' => out.push(' '),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' | '#' | '!' => {
+                out.push('\\');
+                out.push(char);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A code span, also inside a table cell.
+pub(super) fn code(text: &str) -> String {
+    let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");
+    if text.trim().is_empty() {
+        return String::new();
+    }
+    let fence = "`".repeat(longest_run(&text) + 1);
+    let pad = if text.starts_with('`') || text.ends_with('`') {
+        " "
+    } else {
+        ""
+    };
+    format!("{fence}{pad}{text}{pad}{fence}")
+}
+
+/// A fenced block, ended by a line break. What looks like the beginning of a comment is broken up, so that the state
+/// at the end of the file cannot be imitated.
+pub(super) fn block(text: &str) -> String {
+    let text = text.replace("<!--", "<! --");
+    let fence = "`".repeat(longest_run(&text).max(2) + 1);
+    format!("{fence}text\n{text}\n{fence}\n")
+}
+
+fn longest_run(text: &str) -> usize {
+    let mut longest = 0;
+    let mut run = 0;
+    for char in text.chars() {
+        run = if char == '`' { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    longest
+}
+
+/// A table; cells are Markdown already. Rows that are too short are filled, nothing is cut.
+pub(super) fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
+    let mut out = format!(
+        "| {} |\n|{}\n",
+        columns.join(" | "),
+        " --- |".repeat(columns.len())
+    );
+    for row in rows {
+        let mut row = row.clone();
+        row.resize(row.len().max(columns.len()), String::new());
+        out.push_str(&format!("| {} |\n", row.join(" | ")));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_others_does_nothing() {
+        assert_eq!(
+            inline("a|b <img> *x* @me `c`"),
+            "a\\|b &lt;img&gt; \\*x\\* &#64;me \\`c\\`"
+        );
+        assert_eq!(code("a`b|c"), "``a`b\\|c``");
+        assert_eq!(code("`"), "`` ` ``");
+        assert_eq!(block("```\n<!-- x"), "````text\n```\n<! -- x\n````\n");
+    }
+}
