@@ -11,7 +11,11 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
     let parts: &[&'static [Check]] = match phase {
         Phase::PreValidation => &[crate::pre::api::CHECKS],
         Phase::GitopsActivation => &[crate::gitops::CHECKS],
-        Phase::NodeJoinMonitoring => &[crate::join::CHECKS],
+        Phase::NodeJoinMonitoring => &[
+            crate::join::ARRIVAL,
+            crate::join::IDENTITY,
+            crate::join::FITNESS,
+        ],
         Phase::StorageIntegration => &[crate::storage::CHECKS],
         Phase::NetworkValidation => &[crate::network::CHECKS],
         Phase::MonitoringIntegration => &[crate::monitoring::CHECKS],
