@@ -17,7 +17,11 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::join::FITNESS,
         ],
         Phase::StorageIntegration => &[crate::storage::CHECKS],
-        Phase::NetworkValidation => &[crate::network::CHECKS],
+        Phase::NetworkValidation => &[
+            crate::network::flannel::CHECKS,
+            crate::network::ranges::CHECKS,
+            crate::network::path::CHECKS,
+        ],
         Phase::MonitoringIntegration => &[crate::monitoring::CHECKS],
         Phase::SecurityValidation => &[crate::security::CHECKS],
         Phase::PostValidation => &[crate::post::CHECKS],

@@ -2,7 +2,9 @@
 //!
 //! Built-in kinds are read with `k8s-openapi`; only custom resources have types here. Actions read the same types.
 
+pub mod cidr;
 pub mod condition;
+pub mod exposition;
 pub mod flux;
 pub mod longhorn;
 pub mod meta;

@@ -155,6 +155,24 @@ pub async fn all(cx: &Context) -> Result<Arc<Vec<Node>>, ReadError> {
     cx.view.list::<Node>(&kinds::NODES, Scope::all()).await
 }
 
+/// One node of a list, by its name.
+#[must_use]
+pub fn named<'a>(nodes: &'a [Node], wanted: &str) -> Option<&'a Node> {
+    nodes.iter().find(|node| name(node) == wanted)
+}
+
+/// The new node.
+///
+/// # Errors
+/// As the list, and [`ReadError::Absent`].
+pub async fn new(cx: &Context) -> Result<Node, ReadError> {
+    named(&all(cx).await?, cx.node())
+        .cloned()
+        .ok_or_else(|| ReadError::Absent {
+            what: format!("nodes {}", cx.node()),
+        })
+}
+
 /// The control-plane node: the one that is configured, else the first that carries the role's label.
 ///
 /// # Errors
