@@ -7,6 +7,7 @@
 mod action;
 pub mod actions;
 mod client;
+pub mod git;
 pub mod order;
 mod stop;
 pub mod wait;
