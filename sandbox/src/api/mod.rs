@@ -8,6 +8,49 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 
+mod apply;
+mod auth;
+mod bootstrap;
+mod builtin;
+mod call;
+mod columns;
+mod columns_builtin;
+mod defaults;
+mod delete;
+mod discovery;
+mod eviction;
+mod fields;
+mod form;
+mod handle;
+mod jsonpath;
+mod node_authorizer;
+mod openapi;
+mod patch;
+mod plain;
+mod proxy;
+mod rbac;
+mod read;
+mod record;
+mod refusal;
+mod resource;
+mod reviews;
+mod selector;
+mod server;
+mod store;
+mod strategic;
+mod subresource;
+mod table;
+mod tls;
+mod typing;
+mod validate;
+mod watch;
+mod write;
+
+pub(crate) use server::Core;
+pub use server::{ApiOptions, ApiServer};
+pub use store::{LoadError, Store};
+pub use tls::Tls;
+
 /// What stands behind the API server: the kubelets and the Services that it proxies to, and its own health.
 pub trait Backend: Send + Sync + 'static {
     /// Answers `/api/v1/nodes/{node}/proxy/...`. A node that cannot be reached is a 502 or 503 with a message.
@@ -124,3 +167,53 @@ impl RequestRecord {
 
 /// Labels as they stand in object metadata.
 pub type Labels = BTreeMap<String, String>;
+
+/// Why an API server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// An address is taken or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No address was given.
+    #[error("no address to listen on was given")]
+    NoAddress,
+    /// A certificate could not be made.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// A stored certificate or key could not be read.
+    #[error("cannot read the stored certificate or key: {0}")]
+    Pem(String),
+    /// A certificate could not be used.
+    #[error("cannot use the certificate: {0}")]
+    Tls(#[from] tokio_rustls::rustls::Error),
+    /// An object could not be held.
+    #[error(transparent)]
+    Object(#[from] LoadError),
+    /// The record of requests could not be opened.
+    #[error("cannot append to the record of requests {path}: {source}")]
+    Record {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A ClusterRole as it is read: an aggregated one shows the rules of those that it selects.
+pub(crate) fn rbac_view(
+    store: &Store,
+    resource: &resource::Resource,
+    object: std::sync::Arc<serde_json::Value>,
+) -> std::sync::Arc<serde_json::Value> {
+    if resource.plural != "clusterroles" || !object["aggregationRule"].is_object() {
+        return object;
+    }
+    let mut role = (*object).clone();
+    role["rules"] = rbac::aggregated_rules(store, &object, 0).into();
+    std::sync::Arc::new(role)
+}

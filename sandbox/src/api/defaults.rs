@@ -1,0 +1,282 @@
+//! What the server adds to objects by itself: identity, defaults, and objects that come with others.
+
+use serde_json::{Value, json};
+
+use super::{
+    resource::Resource,
+    store::{Transaction, now},
+};
+
+/// Adds what every object has: kind, uid, creation time, generation.
+pub(crate) fn identify(resource: &Resource, object: &mut Value) {
+    if !object["metadata"].is_object() {
+        object["metadata"] = json!({});
+    }
+    let metadata = &mut object["metadata"];
+    if metadata.get("uid").and_then(Value::as_str).is_none_or(str::is_empty) {
+        metadata["uid"] = uuid::Uuid::new_v4().to_string().into();
+    }
+    if metadata.get("creationTimestamp").is_none_or(Value::is_null) {
+        metadata["creationTimestamp"] = now();
+    }
+    if resource.has_generation() && metadata["generation"].is_null() {
+        metadata["generation"] = 1.into();
+    }
+    for key in ["labels", "annotations", "finalizers", "ownerReferences", "generation", "deletionTimestamp"] {
+        let empty = match &metadata[key] {
+            Value::Null => true,
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            _ => false,
+        };
+        if empty && let Some(map) = metadata.as_object_mut() {
+            map.remove(key);
+        }
+    }
+}
+
+fn default(object: &mut Value, key: &str, value: impl Into<Value>) {
+    if object.is_object() && object[key].is_null() {
+        object[key] = value.into();
+    }
+}
+
+/// Fills what the API defines a default for and clients look at.
+pub(crate) fn fill(resource: &Resource, object: &mut Value) {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "pods") => pod(object),
+        ("", "namespaces") => {
+            let name = object["metadata"]["name"].clone();
+            object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
+            if object["metadata"].get("deletionTimestamp").is_none() {
+                default_object(object, "spec");
+                default(&mut object["spec"], "finalizers", json!(["kubernetes"]));
+            }
+            default_object(object, "status");
+            default(&mut object["status"], "phase", "Active");
+        }
+        ("", "secrets") => {
+            default(object, "type", "Opaque");
+            if let Some(text) = object.as_object_mut().and_then(|o| o.remove("stringData"))
+                && let Some(text) = text.as_object()
+            {
+                use base64::Engine as _;
+                let engine = base64::engine::general_purpose::STANDARD;
+                default_object(object, "data");
+                for (key, value) in text {
+                    object["data"][key] = engine.encode(value.as_str().unwrap_or_default()).into();
+                }
+            }
+        }
+        ("", "services") => service(object),
+        ("", "persistentvolumeclaims") => {
+            default_object(object, "status");
+            default(&mut object["status"], "phase", "Pending");
+            default(&mut object["spec"], "volumeMode", "Filesystem");
+        }
+        ("", "persistentvolumes") => {
+            default(&mut object["spec"], "volumeMode", "Filesystem");
+            default(&mut object["spec"], "persistentVolumeReclaimPolicy", "Retain");
+        }
+        ("apps", "deployments") => {
+            let spec = &mut object["spec"];
+            default(spec, "replicas", 1);
+            default(spec, "revisionHistoryLimit", 10);
+            default(spec, "progressDeadlineSeconds", 600);
+            let update = json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": "25%", "maxSurge": "25%" } });
+            default(spec, "strategy", update);
+            pod_spec(&mut spec["template"]["spec"]);
+        }
+        ("apps", "daemonsets") => {
+            let spec = &mut object["spec"];
+            default(spec, "revisionHistoryLimit", 10);
+            let update = json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 1, "maxSurge": 0 } });
+            default(spec, "updateStrategy", update);
+            pod_spec(&mut spec["template"]["spec"]);
+        }
+        ("apps", "replicasets" | "statefulsets") => {
+            default(&mut object["spec"], "replicas", 1);
+            pod_spec(&mut object["spec"]["template"]["spec"]);
+        }
+        ("batch", "jobs") => {
+            let spec = &mut object["spec"];
+            default(spec, "backoffLimit", 6);
+            default(spec, "completions", 1);
+            default(spec, "parallelism", 1);
+            pod_spec(&mut spec["template"]["spec"]);
+        }
+        ("storage.k8s.io", "storageclasses") => {
+            default(object, "reclaimPolicy", "Delete");
+            default(object, "volumeBindingMode", "Immediate");
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => definition(object),
+        ("rbac.authorization.k8s.io", "clusterrolebindings" | "rolebindings") => {
+            default(&mut object["roleRef"], "apiGroup", "rbac.authorization.k8s.io");
+            for subject in object["subjects"].as_array_mut().into_iter().flatten() {
+                if subject["kind"] != "ServiceAccount" {
+                    default(subject, "apiGroup", "rbac.authorization.k8s.io");
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn default_object(object: &mut Value, key: &str) {
+    if !object[key].is_object() {
+        object[key] = json!({});
+    }
+}
+
+fn pod(object: &mut Value) {
+    default_object(object, "status");
+    default(&mut object["status"], "phase", "Pending");
+    default(&mut object["status"], "qosClass", "BestEffort");
+    let spec = &mut object["spec"];
+    pod_spec(spec);
+    default(spec, "serviceAccountName", "default");
+    let account = spec["serviceAccountName"].clone();
+    default(spec, "serviceAccount", account);
+    default(spec, "enableServiceLinks", true);
+    default(spec, "preemptionPolicy", "PreemptLowerPriority");
+    default(spec, "priority", 0);
+    let tolerated: Vec<(Value, Value)> = spec["tolerations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|t| (t["key"].clone(), t["effect"].clone()))
+        .collect();
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        // The admission plugin leaves a toleration of the same taint alone.
+        let known = |(k, e): &(Value, Value)| (k.is_null() || k == key) && (e.is_null() || e == "NoExecute");
+        if spec.is_object() && !tolerated.iter().any(known) {
+            if !spec["tolerations"].is_array() {
+                spec["tolerations"] = json!([]);
+            }
+            if let Some(list) = spec["tolerations"].as_array_mut() {
+                list.push(json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 }));
+            }
+        }
+    }
+}
+
+fn pod_spec(spec: &mut Value) {
+    if !spec.is_object() {
+        return;
+    }
+    default(spec, "restartPolicy", "Always");
+    default(spec, "dnsPolicy", "ClusterFirst");
+    default(spec, "terminationGracePeriodSeconds", 30);
+    default(spec, "schedulerName", "default-scheduler");
+    default(spec, "securityContext", json!({}));
+    for list in ["containers", "initContainers"] {
+        for container in spec[list].as_array_mut().into_iter().flatten() {
+            default(container, "terminationMessagePath", "/dev/termination-log");
+            default(container, "terminationMessagePolicy", "File");
+            default(container, "resources", json!({}));
+            let image = container["image"].as_str().unwrap_or_default();
+            let tag = image.rsplit('/').next().unwrap_or_default();
+            let latest = !image.contains('@') && (!tag.contains(':') || tag.ends_with(":latest"));
+            default(container, "imagePullPolicy", if latest { "Always" } else { "IfNotPresent" });
+            for port in container["ports"].as_array_mut().into_iter().flatten() {
+                default(port, "protocol", "TCP");
+            }
+        }
+    }
+}
+
+fn service(object: &mut Value) {
+    let spec = &mut object["spec"];
+    default(spec, "type", "ClusterIP");
+    default(spec, "sessionAffinity", "None");
+    default(spec, "internalTrafficPolicy", "Cluster");
+    let published = matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer"));
+    if spec["type"] != "ExternalName" {
+        let free = format!("10.43.{}.{}", fastrand::u8(1..=254), fastrand::u8(1..=254));
+        default(spec, "clusterIP", free);
+        let address = spec["clusterIP"].clone();
+        default(spec, "clusterIPs", json!([address]));
+        default(spec, "ipFamilies", json!(["IPv4"]));
+        default(spec, "ipFamilyPolicy", "SingleStack");
+    }
+    if published {
+        default(spec, "externalTrafficPolicy", "Cluster");
+    }
+    for port in spec["ports"].as_array_mut().into_iter().flatten() {
+        default(port, "protocol", "TCP");
+        let number = port["port"].clone();
+        default(port, "targetPort", number);
+        if published {
+            default(port, "nodePort", fastrand::u16(30000..=32767));
+        }
+    }
+    default(object, "status", json!({ "loadBalancer": {} }));
+}
+
+/// The conditions that the server gives a CustomResourceDefinition, and the finalizer that it removes itself.
+fn definition(object: &mut Value) {
+    let names = &mut object["spec"]["names"];
+    let kind = names["kind"].as_str().unwrap_or_default().to_owned();
+    default(names, "singular", kind.to_lowercase());
+    default(names, "listKind", format!("{kind}List"));
+    default(&mut object["spec"], "conversion", json!({ "strategy": "None" }));
+    let accepted = object["spec"]["names"].clone();
+    let storage: Vec<Value> = object["spec"]["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|v| v["storage"] == true)
+        .map(|v| v["name"].clone())
+        .collect();
+    default_object(object, "status");
+    let status = &mut object["status"];
+    status["acceptedNames"] = accepted;
+    default(status, "storedVersions", json!(storage));
+    let condition = |kind: &str, reason: &str, message: &str| {
+        json!({ "type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now() })
+    };
+    let missing = status["conditions"].as_array().is_none_or(|list| !list.iter().any(|c| c["type"] == "Established"));
+    if missing {
+        status["conditions"] = json!([
+            condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+            condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+        ]);
+    }
+    let metadata = &mut object["metadata"];
+    if metadata.get("deletionTimestamp").is_none() && metadata["finalizers"].is_null() {
+        metadata["finalizers"] = json!([CRD_FINALIZER]);
+    }
+}
+
+/// Holds a CustomResourceDefinition until its objects are gone.
+pub(crate) const CRD_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// Creates what comes with an object: a namespace's `default` ServiceAccount and root certificate.
+pub(crate) fn companions(transaction: &mut Transaction<'_>, resource: &Resource, object: &Value) {
+    if resource.plural != "namespaces" || !resource.group.is_empty() || transaction.dry {
+        return;
+    }
+    let namespace = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let ca = transaction.ca();
+    let wanted = [
+        ("serviceaccounts", json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default" } })),
+        (
+            "configmaps",
+            json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": { "name": "kube-root-ca.crt", "annotations": {
+                    "kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters." } },
+                "data": { "ca.crt": ca },
+            }),
+        ),
+    ];
+    for (plural, mut object) in wanted {
+        let Some(resource) = transaction.registry().find("", plural) else { continue };
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        if transaction.get(&resource, &namespace, &name).is_none() {
+            object["metadata"]["namespace"] = namespace.clone().into();
+            identify(&resource, &mut object);
+            transaction.put(&resource, (namespace.clone(), name), object);
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Creating and updating objects.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{
+    apply::{self, Manager},
+    auth,
+    call::Call,
+    defaults,
+    refusal::{Cause, Refusal},
+    resource::Resource,
+    store::{Key, Store, Transaction, revision_of},
+    validate,
+};
+
+/// A write: who writes what kind through which endpoint.
+pub(crate) struct Writer<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) call: &'a Call,
+    pub(crate) resource: &'a Resource,
+    pub(crate) dry: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(store: &'a Store, call: &'a Call, resource: &'a Resource) -> Self {
+        Self { store, call, resource, dry: call.query.dry_run() }
+    }
+
+    pub(crate) fn manager(&self) -> Manager {
+        let agent = self.call.agent.split(['/', ' ']).next().unwrap_or_default();
+        let name = self.call.query.get("fieldManager").unwrap_or(if agent.is_empty() { "unknown" } else { agent });
+        Manager {
+            name: name.to_owned(),
+            api_version: self.resource.api_version(&self.call.version),
+            subresource: self.call.subresource.clone(),
+        }
+    }
+
+    /// Checks that the body is of the kind that the path names.
+    pub(crate) fn check_kind(&self, body: &Value) -> Result<(), Refusal> {
+        if !body.is_object() {
+            return Err(Refusal::bad_request("the request body is no JSON object"));
+        }
+        let wanted = self.resource.api_version(&self.call.version);
+        if let Some(found) = body["apiVersion"].as_str()
+            && found != wanted
+        {
+            return Err(Refusal::bad_request(format!(
+                "the API version in the data ({found}) does not match the expected API version ({wanted})"
+            )));
+        }
+        if let Some(found) = body["kind"].as_str()
+            && found != self.resource.kind
+        {
+            return Err(Refusal::bad_request(format!(
+                "{} in version \"{}\" cannot be handled as a {}: the kind in the data is {found}",
+                self.resource.kind, self.call.version, self.resource.kind
+            )));
+        }
+        Ok(())
+    }
+
+    fn namespace_of(&self, body: &mut Value) -> Result<String, Refusal> {
+        if !body["metadata"].is_object() {
+            body["metadata"] = json!({});
+        }
+        if !self.resource.namespaced {
+            if let Some(metadata) = body["metadata"].as_object_mut() {
+                metadata.remove("namespace");
+            }
+            return Ok(String::new());
+        }
+        let given = body["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+        if !given.is_empty() && given != self.call.namespace {
+            return Err(Refusal::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        body["metadata"]["namespace"] = self.call.namespace.clone().into();
+        Ok(self.call.namespace.clone())
+    }
+
+    /// Creates an object.
+    pub(crate) fn create(&self, mut body: Value) -> Result<Arc<Value>, Refusal> {
+        self.check_kind(&body)?;
+        let namespace = self.namespace_of(&mut body)?;
+        if body["metadata"]["resourceVersion"].as_str().is_some_and(|v| !v.is_empty()) {
+            return Err(Refusal::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        let mut transaction = self.store.begin(self.dry);
+        self.check_namespace(&transaction, &namespace, body["metadata"]["name"].as_str().unwrap_or_default())?;
+        let mut name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        if name.is_empty() {
+            let prefix = body["metadata"]["generateName"].as_str().unwrap_or_default();
+            if prefix.is_empty() {
+                let cause = Cause::required("metadata.name", "name or generateName is required");
+                return Err(Refusal::invalid(self.resource, "", &[cause]));
+            }
+            name = format!("{prefix}{}", suffix());
+            body["metadata"]["name"] = name.clone().into();
+        }
+        if transaction.get(self.resource, &namespace, &name).is_some() {
+            return Err(Refusal::already_exists(self.resource, &name));
+        }
+        let object = self.prepare(&transaction, body)?;
+        validate::new_object(self.resource, &self.call.version, &object)?;
+        let mut object = object;
+        apply::track_update(self.resource, &self.call.version, &self.manager(), None, &mut object);
+        Ok(self.keep_new(&mut transaction, (namespace, name), object))
+    }
+
+    /// Gives a new object what the server decides.
+    fn prepare(&self, transaction: &Transaction<'_>, mut object: Value) -> Result<Value, Refusal> {
+        object["apiVersion"] = self.resource.api_version(&self.resource.storage).into();
+        object["kind"] = self.resource.kind.clone().into();
+        let metadata = &mut object["metadata"];
+        for key in ["uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink", "resourceVersion"] {
+            if let Some(map) = metadata.as_object_mut() {
+                map.remove(key);
+            }
+        }
+        // Nodes and some others come with their status; the rest begin without.
+        let keeps_status = matches!(
+            (self.resource.group.as_str(), self.resource.plural.as_str()),
+            ("", "nodes" | "namespaces" | "persistentvolumes") | ("metrics.k8s.io", _) | ("apiregistration.k8s.io", _)
+        );
+        if self.resource.status && !keeps_status
+            && let Some(map) = object.as_object_mut()
+        {
+            map.remove("status");
+        }
+        defaults::identify(self.resource, &mut object);
+        defaults::fill(self.resource, &mut object);
+        if let Some(schema) = self.resource.schema(&self.call.version) {
+            schema_defaults(schema, &mut object);
+        }
+        if self.resource.plural == "secrets" {
+            auth::fill_secret(transaction, &mut object);
+        }
+        Ok(object)
+    }
+
+    fn keep_new(&self, transaction: &mut Transaction<'_>, key: Key, object: Value) -> Arc<Value> {
+        let kept = transaction.put(self.resource, key, object);
+        defaults::companions(transaction, self.resource, &kept);
+        kept
+    }
+
+    fn check_namespace(&self, transaction: &Transaction<'_>, namespace: &str, name: &str) -> Result<(), Refusal> {
+        if !self.resource.namespaced {
+            return Ok(());
+        }
+        let Some(found) = transaction.find("", "namespaces", "", namespace) else {
+            return Err(Refusal::not_found("", "namespaces", namespace));
+        };
+        if found["metadata"].get("deletionTimestamp").is_some() {
+            let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+            return Err(Refusal::forbidden(&self.resource.group, &self.resource.plural, name, &why).with_cause(
+                "NamespaceTerminating",
+                &format!("namespace {namespace} is being terminated"),
+                "metadata.namespace",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Replaces an object.
+    pub(crate) fn update(&self, mut body: Value) -> Result<Arc<Value>, Refusal> {
+        self.check_kind(&body)?;
+        let namespace = self.namespace_of(&mut body)?;
+        let name = body["metadata"]["name"].as_str().unwrap_or_default();
+        if name != self.call.name {
+            return Err(Refusal::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                self.call.name
+            )));
+        }
+        let mut transaction = self.store.begin(self.dry);
+        let old = self.present(&transaction, &namespace)?;
+        if self.resource.custom.is_some() && revision_of(&body).is_none() {
+            let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+            return Err(Refusal::invalid(self.resource, &self.call.name, &[cause]));
+        }
+        let new = self.accept(&old, body)?;
+        self.keep(&mut transaction, &old, new, true)
+    }
+
+    pub(crate) fn present(&self, transaction: &Transaction<'_>, namespace: &str) -> Result<Arc<Value>, Refusal> {
+        transaction
+            .get(self.resource, namespace, &self.call.name)
+            .ok_or_else(|| Refusal::not_found(&self.resource.group, &self.resource.plural, &self.call.name))
+    }
+
+    /// Changes an object by a function of what it is (patches). `track` says whether fields are noted as updated, which
+    /// server-side apply does itself.
+    pub(crate) fn modify(
+        &self,
+        track: bool,
+        change: &dyn Fn(&Value) -> Result<Value, Refusal>,
+    ) -> Result<Arc<Value>, Refusal> {
+        let mut transaction = self.store.begin(self.dry);
+        let old = self.present(&transaction, &self.call.namespace)?;
+        let new = change(&old)?;
+        let given = new["metadata"]["name"].as_str().unwrap_or_default();
+        if given != self.call.name {
+            return Err(Refusal::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({})",
+                self.call.name
+            )));
+        }
+        let new = self.accept(&old, new)?;
+        self.keep(&mut transaction, &old, new, track)
+    }
+
+    /// Applies: creates when absent.
+    pub(crate) fn apply(&self, mut wanted: Value, force: bool) -> Result<(Arc<Value>, bool), Refusal> {
+        self.check_kind(&wanted)?;
+        let namespace = self.namespace_of(&mut wanted)?;
+        if self.call.query.get("fieldManager").is_none() {
+            let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+            let mut refusal = Refusal::bad_request(message);
+            (refusal.code, refusal.reason) = (422, "Invalid");
+            return Err(refusal);
+        }
+        if wanted["metadata"].get("managedFields").is_some_and(|m| !m.is_null()) {
+            return Err(Refusal::bad_request("metadata.managedFields must be nil"));
+        }
+        if wanted["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+            wanted["metadata"]["name"] = self.call.name.clone().into();
+        }
+        if wanted["metadata"]["name"] != self.call.name.as_str() {
+            return Err(Refusal::bad_request(format!(
+                "the name of the object ({}) does not match the name on the URL ({})",
+                wanted["metadata"]["name"].as_str().unwrap_or_default(),
+                self.call.name
+            )));
+        }
+        self.only_endpoint(&mut wanted);
+        let manager = self.manager();
+        let mut transaction = self.store.begin(self.dry);
+        if let Some(old) = transaction.get(self.resource, &namespace, &self.call.name) {
+            let mut live = (*old).clone();
+            live["apiVersion"] = self.resource.api_version(&self.call.version).into();
+            let new = apply::apply(self.resource, &self.call.version, &manager, &live, &wanted, force)?;
+            let new = self.accept(&old, new)?;
+            return Ok((self.keep(&mut transaction, &old, new, false)?, false));
+        }
+        if !self.call.subresource.is_empty() || revision_of(&wanted).is_some_and(|r| r > 0) {
+            return Err(Refusal::not_found(&self.resource.group, &self.resource.plural, &self.call.name));
+        }
+        self.check_namespace(&transaction, &namespace, &self.call.name)?;
+        let fields = apply::apply(self.resource, &self.call.version, &manager, &json!({ "metadata": {} }), &wanted, force)?;
+        let owners = fields["metadata"]["managedFields"].clone();
+        let mut object = self.prepare(&transaction, wanted)?;
+        validate::new_object(self.resource, &self.call.version, &object)?;
+        object["metadata"]["managedFields"] = owners;
+        Ok((self.keep_new(&mut transaction, (namespace, self.call.name.clone()), object), true))
+    }
+
+    /// Of an applied object, drops what the endpoint does not take.
+    fn only_endpoint(&self, wanted: &mut Value) {
+        let Some(map) = wanted.as_object_mut() else { return };
+        if self.call.subresource == "status" {
+            map.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+        } else if self.resource.status {
+            map.remove("status");
+        }
+    }
+
+    /// Makes a changed object what the endpoint may make of it: identity and the other half stay as they were.
+    pub(crate) fn accept(&self, old: &Value, mut new: Value) -> Result<Value, Refusal> {
+        if let Some(revision) = new["metadata"]["resourceVersion"].as_str().filter(|v| !v.is_empty() && *v != "0")
+            && old["metadata"]["resourceVersion"] != revision
+        {
+            return Err(Refusal::stale(self.resource, &self.call.name));
+        }
+        if let Some(uid) = new["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty())
+            && old["metadata"]["uid"] != uid
+        {
+            let found = old["metadata"]["uid"].as_str().unwrap_or_default();
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}");
+            return Err(Refusal::conflict(self.resource, &self.call.name, &why));
+        }
+        let status_only = self.call.subresource == "status";
+        if status_only {
+            let status = new["status"].take();
+            let metadata = new["metadata"].take();
+            new = old.clone();
+            put_or_remove(&mut new, "status", status);
+            if self.resource.custom.is_none() {
+                new["metadata"] = metadata;
+            } else if metadata.get("managedFields").is_some() {
+                new["metadata"]["managedFields"] = metadata["managedFields"].clone();
+            }
+        } else if self.resource.status {
+            put_or_remove(&mut new, "status", old["status"].clone());
+        }
+        new["apiVersion"] = self.resource.api_version(&self.resource.storage).into();
+        new["kind"] = self.resource.kind.clone().into();
+        for key in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion", "selfLink", "namespace", "name"] {
+            put_or_remove(&mut new["metadata"], key, old["metadata"][key].clone());
+        }
+        if new["metadata"].get("managedFields").is_none() {
+            put_or_remove(&mut new["metadata"], "managedFields", old["metadata"]["managedFields"].clone());
+        }
+        defaults::identify(self.resource, &mut new);
+        if !status_only {
+            defaults::fill(self.resource, &mut new);
+            if self.resource.plural == "services" && self.resource.group.is_empty() {
+                keep_allocations(old, &mut new);
+            }
+        }
+        if old["metadata"].get("deletionTimestamp").is_some() {
+            let before = old["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+            let added: Vec<&Value> =
+                new["metadata"]["finalizers"].as_array().into_iter().flatten().filter(|f| !before.contains(f)).collect();
+            if !added.is_empty() {
+                let list = added.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let why = format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}");
+                return Err(Refusal::invalid(self.resource, &self.call.name, &[Cause::forbidden("metadata.finalizers", &why)]));
+            }
+        }
+        if !status_only && self.call.subresource.is_empty() {
+            validate::changed_object(self.resource, &self.call.version, old, &new)?;
+        }
+        if self.resource.has_generation() && wanted_part(old) != wanted_part(&new) {
+            let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+            new["metadata"]["generation"] = generation.into();
+        }
+        Ok(new)
+    }
+
+    /// Keeps a changed object; nothing happens when nothing differs, and the object goes when nothing holds it.
+    pub(crate) fn keep(
+        &self,
+        transaction: &mut Transaction<'_>,
+        old: &Arc<Value>,
+        mut new: Value,
+        track: bool,
+    ) -> Result<Arc<Value>, Refusal> {
+        if track {
+            let version = &self.resource.storage;
+            apply::track_update(self.resource, version, &self.manager(), Some(old), &mut new);
+        }
+        if **old == new || same_but_times(old, &new) {
+            return Ok(old.clone());
+        }
+        let key = (
+            new["metadata"]["namespace"].as_str().unwrap_or_default().to_owned(),
+            new["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        );
+        if is_finished(self.resource, &new) {
+            transaction.put(self.resource, key.clone(), new.clone());
+            return Ok(transaction.remove(self.resource, key).unwrap_or_else(|| Arc::new(new)));
+        }
+        Ok(transaction.put(self.resource, key, new))
+    }
+}
+
+/// Whether an object that is being deleted is held by nothing any more.
+pub(crate) fn is_finished(resource: &Resource, object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    if metadata.get("deletionTimestamp").is_none() || metadata["finalizers"].as_array().is_some_and(|f| !f.is_empty()) {
+        return false;
+    }
+    if resource.group.is_empty() && resource.plural == "namespaces" {
+        return object["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty);
+    }
+    metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+}
+
+fn put_or_remove(object: &mut Value, key: &str, value: Value) {
+    let Some(map) = object.as_object_mut() else { return };
+    if value.is_null() {
+        map.remove(key);
+    } else {
+        map.insert(key.to_owned(), value);
+    }
+}
+
+/// What `metadata.generation` counts: everything but metadata and status.
+fn wanted_part(object: &Value) -> Vec<(&String, &Value)> {
+    object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status" | "apiVersion" | "kind"))
+        .collect()
+}
+
+fn same_but_times(old: &Value, new: &Value) -> bool {
+    let timeless = |object: &Value| {
+        let mut object = object.clone();
+        for entry in object["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
+            if let Some(map) = entry.as_object_mut() {
+                map.remove("time");
+            }
+        }
+        object
+    };
+    old["spec"] == new["spec"] && old["status"] == new["status"] && timeless(old) == timeless(new)
+}
+
+/// A Service keeps addresses and ports that were allocated, when the new object does not say otherwise.
+fn keep_allocations(old: &Value, new: &mut Value) {
+    for (at, port) in new["spec"]["ports"].as_array_mut().into_iter().flatten().enumerate() {
+        let former = &old["spec"]["ports"][at];
+        if former["port"] == port["port"] && !former["nodePort"].is_null() && port.get("nodePort").is_none() {
+            port["nodePort"] = former["nodePort"].clone();
+        }
+    }
+}
+
+/// Five characters that the real server would use, too.
+pub(crate) fn suffix() -> String {
+    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    (0..5).map(|_| char::from(LETTERS[fastrand::usize(..LETTERS.len())])).collect()
+}
+
+/// Fills `default` values of a structural schema.
+fn schema_defaults(schema: &Value, value: &mut Value) {
+    if let Some(properties) = schema["properties"].as_object()
+        && value.is_object()
+    {
+        for (name, schema) in properties {
+            if value.get(name).is_none()
+                && let Some(default) = schema.get("default")
+            {
+                value[name] = default.clone();
+            }
+            if let Some(value) = value.get_mut(name) {
+                schema_defaults(schema, value);
+            }
+        }
+    }
+    if schema["items"].is_object() {
+        for item in value.as_array_mut().into_iter().flatten() {
+            schema_defaults(&schema["items"], item);
+        }
+    }
+}
