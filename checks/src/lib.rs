@@ -30,6 +30,6 @@ pub use check::{Answer, Ask, COMMON_REASONS, Check, Criterion, Need, Reason};
 pub use context::Context;
 pub use settings::{
     Expectations, FluxSettings, IngressSettings, LonghornSettings, MonitoringSettings,
-    NodeSettings, ProbeSettings, RepositorySettings, Settings,
+    NodeSettings, Poll, ProbeSettings, RepositorySettings, Settings,
 };
 pub use verdict::Verdict;

@@ -78,10 +78,10 @@ impl Wait<'_> {
     ///
     /// # Errors
     /// It can never be so, time is over, or the run was asked to end.
-    pub async fn until<T, E>(
-        &self,
-        mut look: impl AsyncFnMut() -> Look<T, E>,
-    ) -> Result<T, Unmet<E>> {
+    pub async fn until<T, E, F>(&self, mut look: impl FnMut() -> F) -> Result<T, Unmet<E>>
+    where
+        F: Future<Output = Look<T, E>>,
+    {
         let begun = Instant::now();
         let limit = self.deadline.saturating_duration_since(begun);
         let mut changes = self.view.changes();

@@ -345,6 +345,24 @@ impl View {
             .ok_or_else(|| ReadError::NotServed { what: kind.name() })
     }
 
+    /// The path of one object, in the version that is read.
+    ///
+    /// # Errors
+    /// The kind is not served, or that cannot be told.
+    pub async fn object_path(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<String, ReadError> {
+        let scope = if kind.namespaced {
+            Scope::namespace(namespace)
+        } else {
+            Scope::all()
+        };
+        Ok(format!("{}/{name}", self.collection(kind, &scope).await?))
+    }
+
     async fn collection(&self, kind: &'static Kind, scope: &Scope) -> Result<String, ReadError> {
         let version = self.version(kind).await?;
         let root = if kind.group.is_empty() {

@@ -1,5 +1,10 @@
 //! Every action, in the order of the phases.
 
+mod gitops;
+mod join;
+mod storage;
+
+use checks::Context;
 use reports::model::Phase;
 
 use crate::Action;
@@ -8,15 +13,23 @@ use crate::Action;
 #[must_use]
 pub fn of(phase: Phase) -> &'static [Action] {
     match phase {
+        Phase::GitopsActivation => gitops::ACTIONS,
+        Phase::NodeJoinMonitoring => join::ACTIONS,
+        Phase::StorageIntegration => storage::ACTIONS,
         Phase::PreValidation
-        | Phase::GitopsActivation
-        | Phase::NodeJoinMonitoring
-        | Phase::StorageIntegration
         | Phase::NetworkValidation
         | Phase::MonitoringIntegration
         | Phase::SecurityValidation
         | Phase::PostValidation
         | Phase::HealthVerification => &[],
+    }
+}
+
+/// What a person should do or know before a phase waits; nothing for most.
+pub async fn advice(phase: Phase, cx: &Context) -> Option<String> {
+    match phase {
+        Phase::NodeJoinMonitoring => join::advice(cx).await,
+        _ => None,
     }
 }
 
