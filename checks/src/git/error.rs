@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::history::Commit;
+use crate::Verdict;
 
 /// A question about the repository that has no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +114,20 @@ impl GitError {
         move |source| Self::Libgit2 { doing, source }
     }
 
+    /// Whether it leaves the question open (the remote did not answer, a file could not be read), as opposed to
+    /// answering it with no.
+    #[must_use]
+    pub fn leaves_open(&self) -> bool {
+        matches!(
+            self,
+            Self::RemoteUnreachable { .. }
+                | Self::RemoteTimedOut { .. }
+                | Self::RemoteFailed { .. }
+                | Self::Unreadable { .. }
+                | Self::Libgit2 { .. }
+        )
+    }
+
     /// A stable code for reports.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -145,7 +160,7 @@ impl GitError {
             Self::EntryMissing { .. } => "EntryMissing",
             Self::EntryDoubled { .. } => "EntryDoubled",
             Self::UnsupportedShape { .. } => "UnsupportedShape",
-            Self::Malformed { .. } => "Malformed",
+            Self::Malformed { .. } => "NotYaml",
             Self::UnpushedCommits { .. } => "UnpushedCommits",
             Self::Unreadable { .. } => "Unreadable",
             Self::Libgit2 { .. } => "GitFailed",
@@ -245,6 +260,20 @@ impl GitError {
             Self::Unreadable { path, .. } => format!("ls -l {}", path.display()),
             Self::Libgit2 { .. } => "git status and git fsck in the repository say more".into(),
         }
+    }
+}
+
+impl From<GitError> for Verdict {
+    /// What it means for a check that needed the answer.
+    #[track_caller]
+    fn from(error: GitError) -> Self {
+        let (reason, message, hint) = (error.reason(), error.to_string(), error.hint());
+        let verdict = if error.leaves_open() {
+            Self::error(reason, message)
+        } else {
+            Self::fail(reason, message)
+        };
+        verdict.hint(hint)
     }
 }
 

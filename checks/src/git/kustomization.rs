@@ -462,7 +462,7 @@ mod tests {
             "a: [\n",
             "resources: 1\nresources: 2\n",
         ] {
-            assert_eq!(read(text).unwrap_err().reason(), "Malformed", "{text}");
+            assert_eq!(read(text).unwrap_err().reason(), "NotYaml", "{text}");
         }
     }
 

@@ -41,6 +41,16 @@ pub enum Wanted {
 }
 
 impl Edit {
+    /// The edit that takes this one back.
+    #[must_use]
+    pub fn undone(&self) -> Self {
+        Self {
+            before: self.after.clone(),
+            after: self.before.clone(),
+            ..self.clone()
+        }
+    }
+
     /// The edit as a unified diff, as `git diff` would show it.
     #[must_use]
     pub fn diff(&self) -> String {

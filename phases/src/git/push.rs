@@ -131,7 +131,13 @@ fn judged(
     match line {
         Some((flag, _)) if success && flag != "!" => Ok(()),
         Some((_, summary)) if summary.starts_with("[rejected]") => Err(behind(remote, expected)),
-        Some((_, summary)) => Err(rejected(remote, &said(&summary, stderr))),
+        Some((_, summary)) => {
+            let printed = stderr
+                .lines()
+                .filter_map(|line| line.strip_prefix("remote:"));
+            let reason = summary.trim_start_matches("[remote rejected]");
+            Err(rejected(remote, &said(reason, printed)))
+        }
         // Nothing about our reference: the conversation did not get that far, or a hook of ours ended it.
         None => Err(match words::classified(&remote.push_url, stderr) {
             GitError::RemoteFailed { words, .. } => ChangeError::PushFailed { words },
@@ -140,14 +146,11 @@ fn judged(
     }
 }
 
-/// The server's words: its reason, and what its hooks print.
-fn said(summary: &str, stderr: &str) -> String {
-    let hooks = stderr
-        .lines()
-        .filter_map(|line| line.strip_prefix("remote:"))
-        .map(str::trim);
-    let mut said: Vec<&str> = hooks.filter(|line| !line.is_empty()).take(10).collect();
-    said.push(summary.trim_start_matches("[remote rejected]").trim());
+/// The server's words: what its hooks print, then its reason.
+pub(super) fn said<'a>(reason: &'a str, printed: impl Iterator<Item = &'a str>) -> String {
+    let printed = printed.map(str::trim).filter(|line| !line.is_empty());
+    let mut said: Vec<&str> = printed.take(10).collect();
+    said.push(reason.trim());
     url::redacted_words(&said.join(" · "))
 }
 

@@ -4,21 +4,38 @@
 //! the reference (the server refused), or an error of the connection. Success without any word about our reference is
 //! no success.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use checks::git::{Oid, Remote, Repository, transport};
+use checks::git::{Oid, Remote, Repository, transport, words};
 use git2::{ErrorClass, ErrorCode, PushOptions};
 
 use super::error::ChangeError;
-use super::push::{behind, rejected};
+use super::push::{behind, rejected, said};
 
-/// What was said about our reference.
+/// What was said while the push went on.
 #[derive(Debug, Default)]
 struct Heard {
-    /// Where the server says that the branch is, if that is not where we expected it.
+    /// The branch is not where we expected it.
     elsewhere: bool,
-    /// Its word at the end: none is yes.
-    status: Option<Option<String>>,
+    /// What the hooks of the server printed.
+    printed: Vec<u8>,
+    /// The server's last word about our reference.
+    word: Option<Word>,
+}
+
+#[derive(Debug)]
+enum Word {
+    Yes,
+    No(String),
+}
+
+#[derive(Clone, Default)]
+struct Ear(Arc<Mutex<Heard>>);
+
+impl Ear {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub(super) async fn push(
@@ -27,40 +44,25 @@ pub(super) async fn push(
     commit: Oid,
     expected: Oid,
 ) -> Result<(), ChangeError> {
-    let heard = Arc::new(Mutex::new(Heard::default()));
-    let (asked, told) = (remote.clone(), Arc::clone(&heard));
+    let ear = Ear::default();
+    let (asked, listening) = (remote.clone(), ear.clone());
     let sent = transport::blocking(repository, &remote.push_url, move |handle| {
-        Ok(send(handle, &asked, commit, expected, &told))
+        Ok(send(handle, &asked, commit, expected, &listening))
     })
     .await?;
-    let heard = std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
-    match (sent, heard) {
-        (
-            _,
-            Heard {
-                elsewhere: true, ..
-            },
-        ) => Err(behind(remote, expected)),
+    let heard = std::mem::take(&mut *ear.heard());
+    match (sent, heard.word) {
+        _ if heard.elsewhere => Err(behind(remote, expected)),
         (Err(error), _) if error.code() == ErrorCode::NotFastForward => {
             Err(behind(remote, expected))
         }
-        (Err(error), _) => {
-            Err(checks::git::words::classified_libgit2(&remote.push_url, &error).into())
+        (Err(error), _) => Err(words::classified_libgit2(&remote.push_url, &error).into()),
+        (Ok(()), Some(Word::Yes)) => Ok(()),
+        (Ok(()), Some(Word::No(reason))) => {
+            let printed = String::from_utf8_lossy(&heard.printed).into_owned();
+            Err(rejected(remote, &said(&reason, printed.lines())))
         }
-        (
-            Ok(()),
-            Heard {
-                status: Some(None), ..
-            },
-        ) => Ok(()),
-        (
-            Ok(()),
-            Heard {
-                status: Some(Some(words)),
-                ..
-            },
-        ) => Err(rejected(remote, &words)),
-        (Ok(()), Heard { status: None, .. }) => Err(ChangeError::PushFailed {
+        (Ok(()), None) => Err(ChangeError::PushFailed {
             words: "the server said nothing about the branch".into(),
         }),
     }
@@ -71,35 +73,39 @@ fn send(
     asked: &Remote,
     commit: Oid,
     expected: Oid,
-    heard: &Arc<Mutex<Heard>>,
+    ear: &Ear,
 ) -> Result<(), git2::Error> {
     let reference = asked.reference();
     let mut remote = repository.find_remote(&asked.name)?;
     let mut callbacks = transport::callbacks(repository)?;
-    let (name, told) = (reference.clone(), Arc::clone(heard));
+    let (name, listening) = (reference.clone(), ear.clone());
     callbacks.push_negotiation(move |updates| {
-        let wrong = updates.iter().any(|update| {
-            update.dst_refname_bytes() == name.as_bytes()
-                && update.src() != expected
-                && update.src() != commit
-        });
-        if wrong {
-            told.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .elsewhere = true;
-            return Err(git2::Error::new(
-                ErrorCode::User,
-                ErrorClass::Callback,
-                "the branch is not where it was expected",
-            ));
+        let mut ours = updates
+            .iter()
+            .filter(|update| update.dst_refname_bytes() == name.as_bytes());
+        if ours.all(|update| update.src() == expected || update.src() == commit) {
+            return Ok(());
         }
-        Ok(())
+        listening.heard().elsewhere = true;
+        let message = "the branch is not where it was expected";
+        Err(git2::Error::new(
+            ErrorCode::User,
+            ErrorClass::Callback,
+            message,
+        ))
     });
-    let (name, told) = (reference.clone(), Arc::clone(heard));
-    callbacks.push_update_reference(move |updated, status| {
+    let listening = ear.clone();
+    callbacks.sideband_progress(move |bytes| {
+        let mut heard = listening.heard();
+        let room = 4096_usize.saturating_sub(heard.printed.len());
+        heard.printed.extend(bytes.iter().take(room));
+        true
+    });
+    let (name, listening) = (reference.clone(), ear.clone());
+    callbacks.push_update_reference(move |updated, refusal| {
         if updated == name {
-            told.lock().unwrap_or_else(PoisonError::into_inner).status =
-                Some(status.map(str::to_owned));
+            let word = refusal.map_or(Word::Yes, |reason| Word::No(reason.to_owned()));
+            listening.heard().word = Some(word);
         }
         Ok(())
     });

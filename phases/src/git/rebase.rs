@@ -112,6 +112,8 @@ pub async fn rebase_once(
 ) -> Result<Rebased, ChangeError> {
     repository.require_calm()?;
     let base = parent_of_newest(repository, own)?;
+    // Commits of somebody else below ours would be left behind.
+    repository.require_pushed(remote, &[own])?;
     let tip = fetch(repository, remote, carrier).await?;
     if !repository.contains(tip, base)? {
         return Err(ChangeError::HistoryRewritten { base: short(base) });

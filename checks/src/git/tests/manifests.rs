@@ -161,3 +161,43 @@ fn a_folder_without_a_kustomization_builds_all_below_it() {
         ["k3s2", "a"]
     );
 }
+
+#[test]
+fn a_real_repository_shows_its_traps() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/gitops");
+    if !data.is_dir() {
+        eprintln!("no copy of a real GitOps repository beside the project: this story is not told");
+        return;
+    }
+    let world = World::new();
+    let copied = std::process::Command::new("cp")
+        .args(["-r", "--no-target-directory"])
+        .args([data, world.path("work")])
+        .status();
+    assert!(copied.unwrap().success());
+    let manifests = Manifests::of(&world.repository());
+    let build = manifests.folder(&Manifests::entry_folder(Path::new(FILE), ENTRY));
+    assert_eq!(build.problems, []);
+    let [node] = build.documents.as_slice() else {
+        panic!("one object, found {:?}", build.documents)
+    };
+    // The traps of this node: no spec.name, and a second Kustomization that puts it elsewhere.
+    assert_eq!((node.name(), node.text("/spec/name")), ("k3s2", ""));
+    let owners = manifests.owners("longhorn.io", "Node", "k3s2");
+    let found: Vec<_> = owners
+        .iter()
+        .map(|owner| {
+            (
+                owner.kustomization.name.as_str(),
+                owner.document.namespace(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("infrastructure-storage", Some("longhorn-system")),
+            ("k3s2-longhorn-disks", Some("default"))
+        ]
+    );
+}

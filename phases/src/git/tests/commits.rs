@@ -5,8 +5,8 @@ use std::path::Path;
 use checks::git::{FileStatus, Transport};
 
 use super::super::commit::{self, Signature};
-use super::super::{Progress, write};
-use super::{BEFORE, FILE, World};
+use super::super::{Looked, Progress, Wanted, progress, push, rebase, write};
+use super::{BEFORE, ENTRY, FILE, World};
 
 #[tokio::test]
 async fn only_our_file_is_committed_and_other_changes_stay() {
@@ -214,4 +214,71 @@ async fn the_change_in_a_commit_of_somebody_else_is_not_ours_to_push() {
         world.progress().unwrap(),
         Progress::Pushed(world.id("work", "HEAD"))
     );
+}
+
+#[tokio::test]
+async fn a_deactivation_goes_the_same_way_back_to_the_same_bytes() {
+    let world = World::new();
+    let repository = world.repository();
+    let spelling = world.edit().spelling;
+    let prepared = world.committed().await.unwrap();
+    world.push(Transport::Auto, &prepared).await.unwrap();
+    let looked = Looked {
+        file: Path::new(FILE),
+        entry: ENTRY,
+        wanted: Wanted::Commented {
+            spelling: Some(spelling),
+        },
+        run: "run-2",
+        commit: None,
+    };
+    let Progress::Untouched(edit) = progress(&repository, &world.remote(), &looked).unwrap() else {
+        panic!("it is active");
+    };
+    write::write(&repository, &edit).unwrap();
+    let prepared = commit::prepare(&repository, &world.proposal(&edit))
+        .await
+        .unwrap();
+    commit::land(&repository, &prepared).unwrap();
+    world.push(Transport::Auto, &prepared).await.unwrap();
+    assert_eq!(
+        (world.read(FILE), world.status()),
+        (BEFORE.to_owned(), String::new())
+    );
+    assert_eq!(world.git("work", &["diff", "HEAD~2", "HEAD"]), "");
+    // The edit itself can be undone, too.
+    write::write(&repository, &edit.undone()).unwrap();
+    assert_eq!(world.status(), format!(" M {FILE}"));
+}
+
+#[test]
+fn every_step_may_be_awaited_from_any_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let world = World::new();
+    let (repository, remote, edit) = (world.repository(), world.remote(), world.edit());
+    let proposal = world.proposal(&edit);
+    let id = repository.head().unwrap();
+    is_send(&commit::prepare(&repository, &proposal));
+    is_send(&push::push(&repository, &remote, Transport::Auto, id, id));
+    is_send(&rebase::take_back(
+        &repository,
+        &remote,
+        Transport::Auto,
+        Path::new(FILE),
+        id,
+    ));
+    let change = rebase::Change {
+        file: Path::new(FILE),
+        entry: ENTRY,
+        wanted: Wanted::Active,
+        message: "",
+        require_signed: false,
+    };
+    is_send(&rebase::rebase_once(
+        &repository,
+        &remote,
+        Transport::Auto,
+        &change,
+        id,
+    ));
 }

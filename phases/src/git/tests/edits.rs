@@ -152,9 +152,9 @@ fn none_several_and_other_shapes_are_errors_with_reasons() {
         reason("resources: [a]\n# - ../k3s2-node-config/\n"),
         "UnsupportedShape"
     );
-    assert_eq!(reason("resources:\n  - a\n - b\n"), "Malformed");
+    assert_eq!(reason("resources:\n  - a\n - b\n"), "NotYaml");
     let error = activate(Path::new(FILE), b"resources:\n  - \xff\n", ENTRY).unwrap_err();
-    assert_eq!(error.reason(), "Malformed");
+    assert_eq!(error.reason(), "NotYaml");
 }
 
 /// One line under `resources:`.

@@ -184,11 +184,7 @@ async fn a_server_that_refuses_says_why_and_then_accepts() {
             );
             let error = world.push(transport, &prepared).await.unwrap_err();
             assert_eq!(error.reason(), "PushRejected", "{transport}: {error}");
-            let words = if transport == Transport::Git {
-                "main is protected: open a pull request"
-            } else {
-                "hook"
-            };
+            let words = "main is protected: open a pull request";
             assert!(error.to_string().contains(words), "{transport}: {error}");
             assert_eq!(world.on_remote(), prepared.parent);
             std::fs::remove_file(world.path("remote.git/hooks").join(name)).unwrap();
@@ -228,4 +224,18 @@ async fn a_server_that_accepts_and_does_not_keep_it_is_found_out() {
     );
     let error = world.push(Transport::Git, &prepared).await.unwrap_err();
     assert_eq!(error.reason(), "PushNotArrived", "{error}");
+}
+
+#[tokio::test]
+async fn a_hook_of_ours_that_forbids_it_is_a_failure_too() {
+    let world = World::new();
+    let prepared = world.committed().await.unwrap();
+    let hook = world.path("work/.git/hooks/pre-push");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, "#!/bin/sh\necho 'not today' >&2\nexit 1\n").unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let error = world.push(Transport::Git, &prepared).await.unwrap_err();
+    assert_eq!(error.reason(), "PushFailed");
+    assert!(error.to_string().contains("not today"), "{error}");
+    assert_eq!(world.on_remote(), prepared.parent);
 }

@@ -189,3 +189,17 @@ async fn a_commit_that_arrived_is_not_taken_back() {
     assert_eq!(error.unwrap_err().reason(), "AlreadyPushed");
     assert_eq!(world.id("work", "HEAD"), own.id);
 }
+
+#[tokio::test]
+async fn a_commit_of_the_user_below_ours_is_not_left_behind() {
+    let world = World::new();
+    world.git(
+        "work",
+        &["commit", "--quiet", "--allow-empty", "--message", "mine"],
+    );
+    let own = world.committed().await.unwrap();
+    world.somebody_pushes("README.md", "theirs\n");
+    let error = rebase(&world, Transport::Git, own.id).await.unwrap_err();
+    assert_eq!(error.reason(), "UnpushedCommits");
+    assert_eq!(world.id("work", "HEAD"), own.id);
+}

@@ -1,6 +1,7 @@
 //! Commits are signed as the user's git signs, and git itself agrees.
 
-use super::super::commit::Signature;
+use super::super::commit::{self, Proposal, Signature};
+use super::super::write;
 use super::World;
 
 /// Says in one line that a tool is absent; then the story ends early.
@@ -58,6 +59,22 @@ async fn by_ssh() {
         "{words}"
     );
     world.git("work", &["fsck", "--strict"]);
+
+    // A public key file leads to the private one beside it; a demand for signatures signs without commit.gpgsign.
+    world.git("work", &["config", "user.signingkey", "~/key.pub"]);
+    world.git("work", &["config", "commit.gpgsign", "false"]);
+    world.git("work", &["reset", "--quiet", "--hard", "origin/main"]);
+    let edit = world.edit();
+    write::write(&world.repository(), &edit).unwrap();
+    let proposal = Proposal {
+        require_signed: true,
+        ..world.proposal(&edit)
+    };
+    let prepared = commit::prepare(&world.repository(), &proposal)
+        .await
+        .unwrap();
+    commit::land(&world.repository(), &prepared).unwrap();
+    world.git("work", &["verify-commit", "HEAD"]);
 }
 
 #[tokio::test]
