@@ -13,6 +13,10 @@ pub(crate) trait Sink: Send + Sync {
 
 /// What happens during a run.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one comes once a run, and events are passed by reference"
+)]
 pub(crate) enum Event {
     /// The run begins; nothing has been asked yet but who the cluster is.
     Started {

@@ -53,6 +53,30 @@ impl Halt {
         }
     }
 
+    /// Says it on standard error, and as an event to whoever reads JSON.
+    pub(crate) fn tell(&self, cli: &crate::cli::Cli) {
+        use crate::{options::Format, term, text};
+        let look = term::Look::stderr(cli.color);
+        let (message, hint) = (text::clean(&self.message), text::clean(&self.hint));
+        term::err(&format!("{} {message}", look.bad("error:")));
+        if !hint.is_empty() {
+            term::err(&format!("{} {hint}", look.strong("do:")));
+        }
+        if cli.format == Some(Format::Json) {
+            term::out(
+                &serde_json::json!({
+                    "schema": reports::model::SCHEMA,
+                    "event": "halted",
+                    "at": jiff::Timestamp::now(),
+                    "exit_code": self.exit.code(),
+                    "message": message,
+                    "hint": hint,
+                })
+                .to_string(),
+            );
+        }
+    }
+
     /// It could not start.
     pub(crate) fn cannot_start(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Exit::CannotStart, message, hint)

@@ -2,9 +2,59 @@
 //!
 //! This file only dispatches.
 
+#![expect(
+    dead_code,
+    reason = "the engine and what shows it land one after the other"
+)]
+
+mod build;
+mod catalogue;
+mod cli;
+mod config;
 mod engine;
 mod event;
 mod exit;
+mod list;
+mod near;
 mod options;
+mod run;
+mod selection;
+mod signals;
+mod term;
+mod text;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+
+use crate::{
+    cli::{Cli, Task},
+    exit::{Exit, Halt},
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(why) = cli.refuse() {
+        Cli::command()
+            .error(ErrorKind::ArgumentConflict, why)
+            .exit();
+    }
+    let exit = dispatch(&cli).unwrap_or_else(|halt| {
+        halt.tell(&cli);
+        halt.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+fn dispatch(cli: &Cli) -> Result<Exit, Halt> {
+    match cli.task() {
+        Task::List => list::show(cli),
+        Task::Explain(id) => list::show_one(cli, &id),
+        Task::Later(option) => Err(Halt::cannot_start(
+            format!("{option} is not built yet; nothing was asked or changed"),
+            "--status and --resume work, and --phase or a filter asks without changing anything",
+        )),
+        Task::Run => run::run(cli),
+        Task::Status | Task::Cleanup | Task::Serve(_) => Err(Halt::cannot_start("not built", "")),
+    }
+}

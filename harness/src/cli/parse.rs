@@ -1,0 +1,92 @@
+//! Values of options, each refused with a sentence that says what is accepted.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use reports::model::Phase;
+
+use crate::near;
+
+/// No wait is longer; a longer one is a slip of the pen.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A phase in its short or its long spelling.
+pub(crate) fn phase(text: &str) -> Result<Phase, String> {
+    text.parse().map_err(|_| {
+        let names: Vec<&str> = Phase::ALL
+            .iter()
+            .flat_map(|phase| [phase.short(), phase.name()])
+            .collect();
+        let near = near::one_of(text, names.iter().copied())
+            .map(|name| format!(", did you mean `{name}`?"))
+            .unwrap_or_default();
+        let list: Vec<String> = Phase::ALL
+            .iter()
+            .map(|phase| format!("{} ({})", phase.short(), phase.name()))
+            .collect();
+        format!(
+            "unknown phase `{text}`{near}\n  phases: {}",
+            list.join(", ")
+        )
+    })
+}
+
+/// `15m`, `90s`, `1h30m`: how long something may take.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration, expected one such as 90s, 15m or 1h30m");
+    let parsed: SignedDuration = text.trim().parse().map_err(|_| wrong())?;
+    let duration = Duration::try_from(parsed).map_err(|_| wrong())?;
+    if duration.is_zero() {
+        return Err(format!("`{text}` is no time at all, expected at least 1s"));
+    }
+    if duration > LONGEST {
+        return Err(format!(
+            "`{text}` is longer than a day, expected at most 24h"
+        ));
+    }
+    Ok(duration)
+}
+
+/// `storage=15m`
+pub(crate) fn timeout(text: &str) -> Result<(Phase, Duration), String> {
+    let (name, limit) = text.split_once('=').ok_or_else(|| {
+        format!("`{text}` has no `=`, expected PHASE=DURATION such as storage=15m")
+    })?;
+    Ok((phase(name)?, duration(limit)?))
+}
+
+/// A name that Kubernetes accepts for a node, so that it may stand in paths and selectors.
+pub(crate) fn node(text: &str) -> Result<String, String> {
+    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let good = text.len() <= 253
+        && text.split('.').all(|part| {
+            let bytes = part.as_bytes();
+            bytes.len() <= 63
+                && bytes.first().is_some_and(edge)
+                && bytes.last().is_some_and(edge)
+                && bytes.iter().all(|byte| edge(byte) || *byte == b'-')
+        });
+    if good {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "node name `{}` is no DNS name: expected lower-case letters, digits, `-` and `.` (RFC 1123)",
+        text.escape_debug()
+    ))
+}
+
+/// A trouble that the sandbox knows.
+pub(crate) fn fault(text: &str) -> Result<String, String> {
+    let faults = sandbox::faults::catalogue();
+    if faults.iter().any(|fault| fault.name == text) {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
+    let near = near::one_of(text, names.iter().copied())
+        .map(|name| format!(", did you mean `{name}`?"))
+        .unwrap_or_default();
+    Err(format!(
+        "unknown fault `{text}`{near}\n  faults: {}",
+        names.join(", ")
+    ))
+}

@@ -1,0 +1,313 @@
+//! `--list` and `--explain`: what the program knows without a cluster.
+
+use reports::model::{Kind, Severity};
+
+use crate::{
+    build,
+    catalogue::{self, Entry},
+    cli::Cli,
+    exit::{Exit, Halt},
+    near,
+    options::Format,
+    selection,
+    term::{self, Look},
+    text::{clean, count, cut, wrap},
+};
+
+/// Carries out `--list`.
+///
+/// # Errors
+/// Nothing is selected, or the configuration cannot be used.
+pub(crate) fn show(cli: &Cli) -> Result<Exit, Halt> {
+    let options = build::from_environment(cli)?;
+    let chosen = selection::choose(&options.selection, catalogue::all())?;
+    let look = Look::stdout(cli.color);
+    for line in list(&chosen, cli.format, look, &|text| {
+        options.settings.fill(text)
+    }) {
+        term::out(&line);
+    }
+    Ok(Exit::Passed)
+}
+
+/// Carries out `--explain`.
+///
+/// # Errors
+/// There is no such check, or the configuration cannot be used.
+pub(crate) fn show_one(cli: &Cli, id: &str) -> Result<Exit, Halt> {
+    let options = build::from_environment(cli)?;
+    let look = Look::stdout(cli.color);
+    for line in explain(id, catalogue::all(), look, &|text| {
+        options.settings.fill(text)
+    })? {
+        term::out(&line);
+    }
+    Ok(Exit::Passed)
+}
+
+/// The lines of `--list`. Without a format, a terminal gets headings and titles, a pipe what libtest prints.
+pub(crate) fn list(
+    entries: &[&Entry],
+    format: Option<Format>,
+    look: Look,
+    fill: &dyn Fn(&str) -> String,
+) -> Vec<String> {
+    match format.unwrap_or(if look.width.is_some() {
+        Format::Pretty
+    } else {
+        Format::Libtest
+    }) {
+        Format::Libtest => entries
+            .iter()
+            .map(|entry| format!("{}: test", entry.id))
+            .collect(),
+        Format::Json => entries.iter().map(|entry| json(entry, fill)).collect(),
+        Format::Pretty => pretty(entries, look, fill),
+    }
+}
+
+fn json(entry: &Entry, fill: &dyn Fn(&str) -> String) -> String {
+    let mut value = serde_json::to_value(entry).unwrap_or_default();
+    if let Some(map) = value.as_object_mut() {
+        map.insert("title".into(), fill(entry.title).into());
+        map.insert("schema".into(), reports::model::SCHEMA.into());
+    }
+    value.to_string()
+}
+
+fn pretty(entries: &[&Entry], look: Look, fill: &dyn Fn(&str) -> String) -> Vec<String> {
+    let name = |entry: &Entry| match entry.kind {
+        Kind::Check => entry.id.to_owned(),
+        Kind::Action => format!("{} [action]", entry.id),
+    };
+    let longest = entries
+        .iter()
+        .map(|entry| name(entry).len())
+        .max()
+        .unwrap_or(0);
+    let mut lines = Vec::new();
+    let mut phase = None;
+    for entry in entries {
+        if phase != Some(entry.phase) {
+            if phase.is_some() {
+                lines.push(String::new());
+            }
+            phase = Some(entry.phase);
+            let heading = format!("{} {}", entry.phase.number(), entry.phase.name());
+            lines.push(format!(
+                "{} · {}",
+                look.strong(&heading),
+                entry.phase.question()
+            ));
+        }
+        let name = format!("{:longest$}", name(entry));
+        let mut title = fill(entry.title);
+        if entry.severity == Severity::Warn {
+            title.push_str(" (warns)");
+        }
+        if let Some(width) = look.width {
+            title = cut(&title, width.saturating_sub(longest + 4));
+        }
+        lines.push(format!("  {name}  {}", look.faint(&title)));
+    }
+    let actions = entries
+        .iter()
+        .filter(|entry| entry.kind == Kind::Action)
+        .count();
+    lines.push(String::new());
+    lines.push(format!(
+        "{}, {}",
+        count(entries.len() - actions, "check"),
+        count(actions, "action")
+    ));
+    lines
+}
+
+/// The lines of `--explain`.
+///
+/// # Errors
+/// There is no such check or action.
+pub(crate) fn explain(
+    id: &str,
+    all: &[Entry],
+    look: Look,
+    fill: &dyn Fn(&str) -> String,
+) -> Result<Vec<String>, Halt> {
+    let Some(entry) = all.iter().find(|entry| entry.id == id) else {
+        let near = near::several(id, all.iter().map(|entry| entry.id), 3);
+        let hint = if near.is_empty() {
+            "--list shows every check and action".to_owned()
+        } else {
+            format!("did you mean {}?", near.join(" or "))
+        };
+        return Err(Halt::new(
+            Exit::NothingSelected,
+            format!("there is no check or action `{}`", clean(id)),
+            hint,
+        ));
+    };
+    let width = look.width.unwrap_or(100);
+    let weight = match (entry.kind, entry.severity) {
+        (Kind::Action, _) => "changes something",
+        (Kind::Check, Severity::Fail) => "fails the phase",
+        (Kind::Check, Severity::Warn) => "warns",
+    };
+    let criterion = if entry
+        .criterion
+        .starts_with(|one: char| one.is_ascii_digit())
+    {
+        format!("criterion {}", entry.criterion)
+    } else {
+        entry.criterion.to_owned()
+    };
+    let mut lines = vec![format!(
+        "{}   {weight} · {criterion} · phase {}",
+        look.strong(entry.id),
+        entry.phase
+    )];
+    lines.extend(wrap(&fill(entry.title), width));
+    lines.push(String::new());
+    let mut paragraph = |label: &str, text: &str| {
+        for (number, line) in wrap(text, width.saturating_sub(12)).into_iter().enumerate() {
+            let label = if number == 0 { label } else { "" };
+            lines.push(format!("{label:12}{line}"));
+        }
+    };
+    paragraph("why", &fill(entry.why));
+    paragraph("needs", &entry.needs.join(", "));
+    if !entry.requires.is_empty() {
+        paragraph("requires", &entry.requires.join(", "));
+    }
+    if let Some(action) = entry.after {
+        paragraph("after", &format!("the action {action}"));
+    }
+    if entry.awaits {
+        paragraph("waits", "in an ordered run, up to the limit of the phase");
+    }
+    if let Some(inverse) = entry.inverse {
+        paragraph("undo", &fill(inverse));
+    }
+    if !entry.reasons.is_empty() {
+        lines.push(String::new());
+        lines.push("When it does not pass:".into());
+    }
+    for reason in entry.reasons {
+        lines.push(format!("  {}", look.warn(reason.code)));
+        lines.extend(
+            wrap(&fill(reason.remedy), width.saturating_sub(4))
+                .into_iter()
+                .map(|line| format!("    {line}")),
+        );
+    }
+    lines.push(String::new());
+    let again = match entry.kind {
+        Kind::Check => format!("ask only this:  harness {} --exact", entry.id),
+        Kind::Action => format!("do only this:   harness {} --exact --apply", entry.id),
+    };
+    lines.push(again);
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::example;
+
+    fn entries() -> Vec<Entry> {
+        let mut warns = example("join::taints", Kind::Check);
+        warns.severity = Severity::Warn;
+        warns.requires = &["join::registered"];
+        warns.after = Some("join::label");
+        vec![
+            example("join::registered", Kind::Check),
+            example("join::label", Kind::Action),
+            warns,
+            example("storage::node_ready", Kind::Check),
+        ]
+    }
+
+    fn fill(text: &str) -> String {
+        text.replace("{node}", "k3s2")
+    }
+
+    fn listed(format: Option<Format>, width: Option<usize>) -> String {
+        let entries = entries();
+        let all: Vec<&Entry> = entries.iter().collect();
+        let look = Look {
+            color: false,
+            width,
+        };
+        list(&all, format, look, &fill).join("\n")
+    }
+
+    #[test]
+    fn a_terminal_gets_headings_and_titles() {
+        insta::assert_snapshot!(listed(None, Some(50)), @r"
+        3 node_join_monitoring · is it in the cluster?
+          join::registered      It is as k3s2 wants it.
+          join::label [action]  It is as k3s2 wants it.
+          join::taints          It is as k3s2 wants it. (…
+
+        4 storage_integration · does Longhorn use it?
+          storage::node_ready   It is as k3s2 wants it.
+
+        3 checks, 1 action
+        ");
+    }
+
+    #[test]
+    fn a_pipe_gets_what_libtest_prints() {
+        insta::assert_snapshot!(listed(None, None), @r"
+        join::registered: test
+        join::label: test
+        join::taints: test
+        storage::node_ready: test
+        ");
+        assert_eq!(listed(Some(Format::Libtest), Some(80)), listed(None, None));
+        assert_ne!(listed(Some(Format::Pretty), None), listed(None, None));
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let listed = listed(Some(Format::Json), None);
+        assert_eq!(listed.lines().count(), 4);
+        let third: serde_json::Value =
+            serde_json::from_str(listed.lines().nth(2).unwrap()).unwrap();
+        assert_eq!(
+            third,
+            serde_json::json!({
+                "schema": 1, "id": "join::taints", "phase": "node_join_monitoring", "kind": "check",
+                "severity": "warn", "title": "It is as k3s2 wants it.", "criterion": "2.3",
+                "requires": ["join::registered"], "after": "join::label", "needs": ["list nodes"],
+            })
+        );
+    }
+
+    #[test]
+    fn a_check_is_explained_and_a_slip_is_understood() {
+        let entries = entries();
+        let look = Look {
+            color: false,
+            width: Some(60),
+        };
+        let explained = explain("join::taints", &entries, look, &fill).unwrap();
+        insta::assert_snapshot!(explained.join("\n"), @r"
+        join::taints   warns · criterion 2.3 · phase node_join_monitoring
+        It is as k3s2 wants it.
+
+        why         Because it matters.
+        needs       list nodes
+        requires    join::registered
+        after       the action join::label
+
+        When it does not pass:
+          NotSo
+            make it so on k3s2
+
+        ask only this:  harness join::taints --exact
+        ");
+        let halt = explain("join::taint", &entries, look, &fill).unwrap_err();
+        assert_eq!(halt.exit, Exit::NothingSelected);
+        assert_eq!(halt.hint, "did you mean join::taints?");
+    }
+}
