@@ -224,7 +224,7 @@ impl GitError {
                     .into()
             }
             Self::FileAbsent { .. } => {
-                "see gitops.kustomization in onboarding.toml, and git pull".into()
+                "see kustomization under [repository] in onboarding.toml, and git pull".into()
             }
             Self::FileUntracked { path } | Self::FileModified { path } => {
                 format!(
@@ -244,7 +244,7 @@ impl GitError {
             }
             Self::EntryMissing { entry, .. } => {
                 format!(
-                    "add the line \"# - {entry}\" under resources, or set gitops.entry in onboarding.toml"
+                    "add the line \"# - {entry}\" under resources, or set entry under [repository] in onboarding.toml"
                 )
             }
             Self::EntryDoubled { .. } => "keep one of these lines and delete the others".into(),

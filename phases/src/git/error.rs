@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use checks::git::{GitError, process::ToolError};
 
-use crate::ActionError;
-
 /// A change to the repository that was not made, or not all the way; the message says which.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -167,12 +165,6 @@ impl ChangeError {
             Self::AlreadyPushed { commit } => format!("git revert {commit}"),
             Self::WorkTreeInTheWay { .. } => "commit them or put them aside (git stash), then run again".into(),
         }
-    }
-}
-
-impl From<ChangeError> for ActionError {
-    fn from(error: ChangeError) -> Self {
-        Self::new(error.reason(), error.to_string()).hint(error.hint())
     }
 }
 
