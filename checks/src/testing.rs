@@ -27,6 +27,7 @@ pub(crate) struct Fixture {
     raw: BTreeMap<String, (u16, String)>,
     reviews: BTreeMap<String, Value>,
     forbidden: Vec<String>,
+    headers: Vec<(String, String)>,
 }
 
 impl Fixture {
@@ -58,6 +59,12 @@ impl Fixture {
         self
     }
 
+    /// Puts a header on every answer.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
     /// A context over this cluster, without a repository.
     pub(crate) fn context(self) -> Context {
         Context {
@@ -80,9 +87,11 @@ impl Fixture {
             let fixture = Arc::clone(&fixture);
             async move {
                 let (status, body) = fixture.answer(&request);
-                let response = Response::builder()
-                    .status(status)
-                    .body(Body::from(body.into_bytes()));
+                let mut response = Response::builder().status(status);
+                for (name, value) in &fixture.headers {
+                    response = response.header(name, value);
+                }
+                let response = response.body(Body::from(body.into_bytes()));
                 Ok::<_, Infallible>(response.unwrap())
             }
         });
