@@ -42,16 +42,6 @@ pub(super) enum DialError {
     Http { address: String, message: String },
 }
 
-/// Asks `GET /` in plain HTTP.
-pub(super) async fn http(ip: IpAddr, port: u16) -> Result<Answered, DialError> {
-    let (address, mut stream) = connect(ip, port).await?;
-    let status = ask(&address, &mut stream).await?;
-    Ok(Answered {
-        status,
-        certificate: None,
-    })
-}
-
 /// Asks `GET /` in HTTPS. Whom the certificate is for and who signed it are not looked at: the question is whether TLS
 /// is spoken there, and until when the certificate holds.
 pub(super) async fn https(ip: IpAddr, port: u16) -> Result<Answered, DialError> {
@@ -204,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_port_no_tls_and_an_answer_are_told_apart() {
+    async fn a_closed_port_and_one_without_tls_are_told_apart() {
         let ip = IpAddr::from([127, 0, 0, 1]);
         let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -215,12 +205,11 @@ mod tests {
                 let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").await;
             }
         });
-        assert_eq!(http(ip, port).await.unwrap().status, 404);
         let error = https(ip, port).await.unwrap_err();
         assert!(matches!(error, DialError::Tls { .. }), "{error}");
         server.abort();
         let _ = server.await;
-        let error = http(ip, port).await.unwrap_err();
+        let error = https(ip, port).await.unwrap_err();
         assert!(matches!(error, DialError::Connect { .. }), "{error}");
         assert!(error.to_string().contains("127.0.0.1"), "{error}");
     }

@@ -1,7 +1,9 @@
 //! `pre`: may this cluster take a node?
 //!
-//! Split by what is looked at: the API server, the cluster itself, rights, Flux, the network, Longhorn, monitoring.
+//! Split by what is looked at: the API server, the cluster itself, its services and room, rights, Flux, the network,
+//! Longhorn, monitoring. `post` asks many of the same questions again, through the same functions.
 
 pub mod api;
 mod certificate;
+pub mod cluster;
 mod dial;

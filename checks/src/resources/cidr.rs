@@ -30,6 +30,11 @@ impl Cidr {
         self.covers(other) || other.covers(self)
     }
 
+    /// How many bits of an address it fixes: 24 in `10.42.1.0/24`.
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// Whether it is a range of IPv4 addresses.
     pub fn is_ipv4(&self) -> bool {
         self.first.is_ipv4()
