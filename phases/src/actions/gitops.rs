@@ -415,6 +415,8 @@ impl Act for Push {
                     ));
                 }
             };
+            // A run that died right after its commit may have left the index one step behind.
+            commit::settle_index(work.repository, work.file())?;
             let parent = parent(cx, &work, own)?;
             let place = format!("{}/{}", work.remote.name, work.remote.branch);
             let (repository, remote, transport) = (work.repository, &work.remote, cx.transport);

@@ -262,20 +262,24 @@ pub(super) fn move_branch(
     }
 }
 
-/// Makes the index entry of this file what HEAD has, and touches no other.
+/// Brings the index entry of this file in line with HEAD where it still is what HEAD's parent has: the trace of a run
+/// that died between moving the branch and writing the index. Other entries, and whatever else somebody has staged of
+/// this file, are left alone.
 ///
 /// # Errors
 /// When the index cannot be written.
 pub fn settle_index(repository: &Repository, file: &Path) -> Result<(), ChangeError> {
     let handle = repository.libgit2()?;
     let settle = || -> Result<(), git2::Error> {
-        let wanted = handle.head()?.peel_to_tree()?.get_path(file)?.id();
+        let head = handle.head()?.peel_to_commit()?;
+        let wanted = head.tree()?.get_path(file)?.id();
+        let stale = head.parent(0)?.tree()?.get_path(file)?.id();
         let mut index = handle.index()?;
         index.read(true)?;
         let Some(mut entry) = index.get_path(file, 0) else {
             return Ok(());
         };
-        if entry.id == wanted {
+        if entry.id == wanted || entry.id != stale {
             return Ok(());
         }
         // With the time and size of the file, so that nobody has to read it again to see that it is clean.

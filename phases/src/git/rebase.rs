@@ -114,6 +114,7 @@ pub async fn rebase_once(
     let base = parent_of_newest(repository, own)?;
     // Commits of somebody else below ours would be left behind.
     repository.require_pushed(remote, &[own])?;
+    commit::settle_index(repository, change.file)?;
     let tip = fetch(repository, remote, carrier).await?;
     if !repository.contains(tip, base)? {
         return Err(ChangeError::HistoryRewritten { base: short(base) });
@@ -180,6 +181,7 @@ pub async fn take_back(
         return Err(ChangeError::AlreadyPushed { commit: short(own) });
     }
     let parent = parent_of_newest(repository, own)?;
+    commit::settle_index(repository, file)?;
     let files = [file.to_owned()];
     require_clean(repository, own, &files)?;
     switch(

@@ -203,3 +203,20 @@ async fn a_commit_of_the_user_below_ours_is_not_left_behind() {
     assert_eq!(error.reason(), "UnpushedCommits");
     assert_eq!(world.id("work", "HEAD"), own.id);
 }
+
+#[tokio::test]
+async fn an_index_that_a_crash_left_behind_is_no_change_of_the_user() {
+    let world = World::new();
+    let edit = world.edit();
+    super::write::write(&world.repository(), &edit).unwrap();
+    let own = super::commit::prepare(&world.repository(), &world.proposal(&edit))
+        .await
+        .unwrap();
+    world.git(
+        "work",
+        &["update-ref", "refs/heads/main", &own.id.to_string()],
+    );
+    world.somebody_pushes("README.md", "theirs\n");
+    rebase(&world, Transport::Git, own.id).await.unwrap();
+    assert_eq!(world.status(), "");
+}
