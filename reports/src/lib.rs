@@ -7,13 +7,16 @@
 mod clean;
 mod files;
 
+pub mod archive;
 pub mod folder;
 pub mod junit;
 pub mod lock;
+pub mod log;
 pub mod markdown;
 pub mod model;
 pub mod redact;
 pub mod state_json;
+pub mod status;
 pub mod store;
 pub mod text;
 pub mod words;

@@ -11,7 +11,11 @@ use crate::{
 /// the one that runs, else the one that failed, else the next, and empty when all are through.
 #[must_use]
 pub fn render(report: &Report, now: jiff::Timestamp) -> String {
-    let report = cleaned(report);
+    render_clean(&cleaned(report), now)
+}
+
+/// The same for a report that is clean already.
+pub(crate) fn render_clean(report: &Report, now: jiff::Timestamp) -> String {
     // Built by hand, since the order of the phases says something and a map type would sort it away.
     let mut status = Vec::new();
     let mut errors = Vec::new();

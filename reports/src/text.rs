@@ -40,6 +40,11 @@ impl XmlText {
         Self(settle(text, EXACT_CAP, Shape::Exact))
     }
 
+    /// Text that [`crate::cleaned`] has been over already.
+    pub(crate) fn known(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -11,7 +11,7 @@ use crate::{
     text::XmlText,
 };
 
-/// What `junit-report` makes of the report.
+/// What `junit-report` makes of a cleaned report.
 pub(super) fn draft(report: &Report, options: JunitOptions) -> Result<Vec<u8>, JunitError> {
     let mut builder = ReportBuilder::new();
     for phase in &report.phases {
@@ -33,7 +33,7 @@ pub(super) fn classname(phase: Phase) -> String {
 fn suite(report: &Report, phase: &PhaseReport, options: JunitOptions) -> TestSuite {
     let mut suite = TestSuite::new(phase.phase.name());
     suite.package = String::new();
-    suite.hostname = XmlText::line(&report.node).into_string();
+    suite.hostname = report.node.clone();
     suite.timestamp = moment(phase.started.unwrap_or(report.started));
     suite.testcases = phase
         .cases
@@ -60,7 +60,7 @@ fn span(duration: SignedDuration) -> Duration {
 }
 
 fn case(phase: Phase, case: &Case, options: JunitOptions) -> TestCase {
-    let mut out = TestCase::success(XmlText::line(&case.id).as_str(), Duration::ZERO);
+    let mut out = TestCase::success(&case.id, Duration::ZERO);
     out.classname = Some(classname(phase));
     out.result = match &case.progress {
         Progress::NotStarted => skipped("not_started", "not reached, or not selected"),
@@ -73,7 +73,7 @@ fn case(phase: Phase, case: &Case, options: JunitOptions) -> TestCase {
                 out.filepath = Some(file.to_owned());
             }
             if !ended.evidence.is_empty() {
-                out.system_out = Some(XmlText::block(&ended.evidence.join("\n")).cdata());
+                out.system_out = Some(XmlText::known(ended.evidence.join("\n")).cdata());
             }
             result(ended, options)
         }
@@ -90,8 +90,8 @@ fn skipped(type_: &str, message: &str) -> TestResult {
 }
 
 fn result(ended: &Ended, options: JunitOptions) -> TestResult {
-    let message = XmlText::line(&ended.message).into_string();
-    let type_ = XmlText::line(&ended.reason).into_string();
+    let message = ended.message.clone();
+    let type_ = ended.reason.clone();
     let cause = Some(body(ended).cdata());
     match ended.outcome {
         Outcome::Pass => TestResult::Success,

@@ -38,11 +38,16 @@ pub fn write(report: &Report) -> Result<Vec<u8>, JunitError> {
 /// # Errors
 /// [`JunitError::Write`] when the XML writer refuses, which clean text gives no reason for.
 pub fn write_with(report: &Report, options: JunitOptions) -> Result<Vec<u8>, JunitError> {
-    let report = cleaned(report);
-    let draft = build::draft(&report, options)?;
-    let whole = complete::complete(&draft, &report, complete::NO_DIGEST)?;
+    write_clean(&cleaned(report), options)
+}
+
+/// The same for a report that is clean already.
+pub(crate) fn write_clean(report: &Report, options: JunitOptions) -> Result<Vec<u8>, JunitError> {
+    let draft = build::draft(report, options)?;
+    let mut whole = complete::complete(&draft, report)?;
     let digest = tree::digest(&tree::parse(&whole)?);
-    complete::complete(&draft, &report, &digest)
+    complete::seal(&mut whole, &digest)?;
+    Ok(whole)
 }
 
 #[cfg(test)]

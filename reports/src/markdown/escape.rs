@@ -1,10 +1,22 @@
 //! Text of others inside GitHub Markdown: it shows what it says and does nothing.
 
+/// What looks like the beginning of a comment is broken up where it is shown as it is, so that the state at the end of
+/// the file cannot be imitated.
+const COMMENT: &str = "<!--";
+const BROKEN: &str = "<! --";
+
 /// Inline text, also inside a table cell: no emphasis, links, HTML, mentions or mathematics.
 pub(super) fn inline(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
+    let mut chars = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(char) = chars.next() {
+        // Inside of a word an underscore is only an underscore.
+        let inside =
+            before.is_alphanumeric() && chars.peek().is_some_and(|next| next.is_alphanumeric());
+        before = char;
         match char {
+            '_' if inside => out.push('_'),
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
@@ -22,7 +34,10 @@ pub(super) fn inline(text: &str) -> String {
 
 /// A code span, also inside a table cell.
 pub(super) fn code(text: &str) -> String {
-    let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");
+    let text = text
+        .replace(['\n', '\r'], " ")
+        .replace('|', "\\|")
+        .replace(COMMENT, BROKEN);
     if text.trim().is_empty() {
         return String::new();
     }
@@ -35,10 +50,9 @@ pub(super) fn code(text: &str) -> String {
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
-/// A fenced block, ended by a line break. What looks like the beginning of a comment is broken up, so that the state
-/// at the end of the file cannot be imitated.
+/// A fenced block, ended by a line break.
 pub(super) fn block(text: &str) -> String {
-    let text = text.replace("<!--", "<! --");
+    let text = text.replace(COMMENT, BROKEN);
     let fence = "`".repeat(longest_run(&text).max(2) + 1);
     format!("{fence}text\n{text}\n{fence}\n")
 }
@@ -78,6 +92,7 @@ mod tests {
             inline("a|b <img> *x* @me `c`"),
             "a\\|b &lt;img&gt; \\*x\\* &#64;me \\`c\\`"
         );
+        assert_eq!(inline("node_ready _x_"), "node_ready \\_x\\_");
         assert_eq!(code("a`b|c"), "``a`b\\|c``");
         assert_eq!(code("`"), "`` ` ``");
         assert_eq!(block("```\n<!-- x"), "````text\n```\n<! -- x\n````\n");

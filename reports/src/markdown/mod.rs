@@ -35,7 +35,11 @@ impl Default for MarkdownOptions {
 /// The report as Markdown, cleaned and redacted, most urgent first.
 #[must_use]
 pub fn render(report: &Report, options: &MarkdownOptions) -> String {
-    let report = &cleaned(report);
+    render_clean(&cleaned(report), options)
+}
+
+/// The same for a report that is clean already.
+pub(crate) fn render_clean(report: &Report, options: &MarkdownOptions) -> String {
     let mut out = String::new();
     summary::head(&mut out, report);
     sections::failures(&mut out, report, options);

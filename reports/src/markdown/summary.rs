@@ -22,7 +22,7 @@ pub(super) fn head(out: &mut String, report: &Report) {
         ""
     };
     out.push_str(&format!(
-        "# {what} {}{sandbox}\n\n{}\n",
+        "# {what} {}{sandbox}\n\n**Executive summary:** {}\n",
         inline(&report.node),
         inline(&sentence(report))
     ));
@@ -133,6 +133,9 @@ fn why(phase: &PhaseReport) -> Option<String> {
 
 fn tally(report: &Report) -> String {
     let number = |outcome| outcomes(report, outcome);
+    if Outcome::ALL.into_iter().all(|outcome| number(outcome) == 0) {
+        return "nothing asked yet".to_owned();
+    }
     let failed = number(Outcome::Fail) + number(Outcome::Error);
     let mut parts = vec![format!("{} passed", number(Outcome::Pass))];
     if failed > 0 {
@@ -155,7 +158,7 @@ pub(super) fn recommendations(out: &mut String, report: &Report) {
     let mut all: Vec<String> = Vec::new();
     for (id, ended) in ended(report, &[Outcome::Fail, Outcome::Error]) {
         let hint = if ended.hint.is_empty() {
-            format!("look at {}", code(id))
+            again(id)
         } else {
             inline(&ended.hint)
         };
@@ -188,6 +191,17 @@ pub(super) fn recommendations(out: &mut String, report: &Report) {
     out.push_str("\n## Recommendations\n\n");
     for (number, one) in all.iter().enumerate() {
         out.push_str(&format!("{}. {one}\n", number + 1));
+    }
+}
+
+/// How to ask one check again.
+fn again(id: &str) -> String {
+    match id.split_once("::") {
+        Some((phase, name)) => format!(
+            "ask again with {}",
+            code(&format!("--phase {phase} {name}"))
+        ),
+        None => format!("look at {}", code(id)),
     }
 }
 

@@ -123,3 +123,27 @@ fn a_key_that_never_ends_is_struck_out_when_the_writer_goes() {
     }
     assert_eq!(sink, b"[redacted private key]");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn twice_is_once(pieces in proptest::collection::vec(proptest::prop_oneof![
+        proptest::strategy::Just("token: ".to_owned()),
+        proptest::strategy::Just("K3S_TOKEN=".to_owned()),
+        proptest::strategy::Just("\"".to_owned()),
+        proptest::strategy::Just("https://".to_owned()),
+        proptest::strategy::Just("u:p@".to_owned()),
+        proptest::strategy::Just("-----BEGIN PRIVATE KEY-----".to_owned()),
+        proptest::strategy::Just("kind: Secret\n".to_owned()),
+        proptest::strategy::Just("data:\n  ".to_owned()),
+        proptest::strategy::Just("Bearer a1b2c3d4e5 ".to_owned()),
+        proptest::strategy::Just("password: ".to_owned()),
+        proptest::strategy::Just("[redacted]".to_owned()),
+        "[a-z0-9 :\n{}@/-]{0,24}",
+        "\\PC{0,8}",
+    ], 0..12)) {
+        let once = redact(&pieces.concat());
+        proptest::prop_assert_eq!(redact(&once), once);
+    }
+}

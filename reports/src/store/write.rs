@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{Copies, StoreError};
 use crate::{
+    clean::cleaned,
     files::replace,
     folder::StateFolder,
     junit,
@@ -31,14 +32,15 @@ impl Target {
         if !wanted {
             return Ok(());
         }
-        let xml = junit::write_with(report, self.copies.options)?;
-        let text = markdown::render(report, &MarkdownOptions::default());
+        let report = &cleaned(report);
+        let xml = junit::write_clean(report, self.copies.options)?;
+        let text = markdown::render_clean(report, &MarkdownOptions::default());
         if let Some(folder) = &self.folder {
             replace(&folder.junit(), &xml)?;
             replace(&folder.markdown(), text.as_bytes())?;
             replace(
                 &folder.state_json(),
-                state_json::render(report, jiff::Timestamp::now()).as_bytes(),
+                state_json::render_clean(report, jiff::Timestamp::now()).as_bytes(),
             )?;
         }
         if let Some(path) = &self.copies.junit {
