@@ -22,7 +22,11 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::network::ranges::CHECKS,
             crate::network::path::CHECKS,
         ],
-        Phase::MonitoringIntegration => &[crate::monitoring::CHECKS],
+        Phase::MonitoringIntegration => &[
+            crate::monitoring::exporter::CHECKS,
+            crate::monitoring::collected::CHECKS,
+            crate::monitoring::shown::CHECKS,
+        ],
         Phase::SecurityValidation => &[crate::security::CHECKS],
         Phase::PostValidation => &[crate::post::CHECKS],
         Phase::HealthVerification => &[crate::health::CHECKS],
