@@ -9,7 +9,11 @@ use crate::Check;
 #[must_use]
 pub fn of(phase: Phase) -> Vec<&'static Check> {
     let parts: &[&'static [Check]] = match phase {
-        Phase::PreValidation => &[crate::pre::api::CHECKS, crate::pre::cluster::CHECKS],
+        Phase::PreValidation => &[
+            crate::pre::api::CHECKS,
+            crate::pre::cluster::CHECKS,
+            crate::pre::flux::CHECKS,
+        ],
         Phase::GitopsActivation => &[crate::gitops::CHECKS],
         Phase::NodeJoinMonitoring => &[
             crate::join::ARRIVAL,

@@ -7,3 +7,4 @@ pub mod api;
 mod certificate;
 pub mod cluster;
 mod dial;
+pub mod flux;
