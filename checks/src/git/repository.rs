@@ -230,8 +230,8 @@ impl Repository {
         })
     }
 
-    /// Name and address for commits, from the configuration (or `GIT_AUTHOR_*`, `GIT_COMMITTER_*` are not looked at:
-    /// what a run commits is the person's who configured the clone).
+    /// Name and address for commits, from the configuration. `GIT_AUTHOR_*` and `GIT_COMMITTER_*` are not looked at:
+    /// a run commits as the person who configured the clone.
     ///
     /// # Errors
     /// [`GitError::NoIdentity`] names the first of the two that is missing.

@@ -8,6 +8,7 @@
 mod build;
 mod document;
 mod flux;
+mod named;
 mod patch;
 
 use std::collections::BTreeMap;

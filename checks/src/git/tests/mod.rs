@@ -1,5 +1,6 @@
 //! Stories on real repositories in a temporary folder, with a home of their own.
 
+mod kustomization;
 mod manifests;
 mod remotes;
 mod states;
