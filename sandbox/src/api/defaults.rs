@@ -35,6 +35,18 @@ pub(crate) fn identify(resource: &Resource, object: &mut Value) {
     }
 }
 
+/// Drops fields that are null, as the API does: it knows only fields that are there and fields that are not.
+pub(crate) fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(without_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_nulls),
+        _ => {}
+    }
+}
+
 fn default(object: &mut Value, key: &str, value: impl Into<Value>) {
     if object.is_object() && object[key].is_null() {
         object[key] = value.into();
@@ -43,6 +55,12 @@ fn default(object: &mut Value, key: &str, value: impl Into<Value>) {
 
 /// Fills what the API defines a default for and clients look at.
 pub(crate) fn fill(resource: &Resource, object: &mut Value) {
+    fill_kind(resource, object);
+    // Looking for a field by its name has left null where there was none.
+    without_nulls(object);
+}
+
+fn fill_kind(resource: &Resource, object: &mut Value) {
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "pods") => pod(object),
         ("", "namespaces") => {

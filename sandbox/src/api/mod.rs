@@ -27,6 +27,8 @@ mod node_authorizer;
 mod openapi;
 mod patch;
 mod plain;
+mod pod_columns;
+mod protobuf;
 mod proxy;
 mod rbac;
 mod read;

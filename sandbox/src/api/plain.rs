@@ -22,7 +22,7 @@ pub(crate) fn answer(core: &Core, call: &Call) -> Result<Answer, Refusal> {
             let text = "# HELP apiserver_audit_event_total [ALPHA] Counter of audit events generated and sent to the audit backend.\n# TYPE apiserver_audit_event_total counter\napiserver_audit_event_total 0\n";
             Ok(Answer::raw(200, "text/plain; version=0.0.4; charset=utf-8", text.into()))
         }
-        ["openapi", rest @ ..] => openapi::answer(core, rest).ok_or_else(Refusal::no_such_resource),
+        ["openapi", rest @ ..] => openapi::answer(core, rest, &call.accept).ok_or_else(Refusal::no_such_resource),
         ["api" | "apis", ..] => match discovery::answer(core, call)? {
             Some((content_type, value)) => Ok(Answer::raw(200, &content_type, form::bytes(&value))),
             None => Ok(Answer::raw(404, "text/plain; charset=utf-8", b"404 page not found\n".to_vec())),

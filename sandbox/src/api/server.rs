@@ -26,6 +26,7 @@ use super::{
     call::Call,
     delete,
     handle::{self, Answer, Body, Identity},
+    protobuf,
     record::Recorder,
     refusal::Refusal,
     store::Store,
@@ -278,7 +279,20 @@ async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Reply, R
             }
             match Limited::new(body, LIMIT).collect().await {
                 Ok(body) => {
-                    let body = body.to_bytes().to_vec();
+                    let mut body = body.to_bytes().to_vec();
+                    if call.content_type.starts_with(protobuf::MEDIA) && !body.is_empty() {
+                        match protobuf::decode(&body) {
+                            Ok(value) => body = value.to_string().into_bytes(),
+                            Err(refusal) => {
+                                let answer: Answer = refusal.into();
+                                if !actor {
+                                    note(&core, &call, &[], answer.status);
+                                }
+                                return Ok(reply(answer));
+                            }
+                        }
+                        "application/json".clone_into(&mut call.content_type);
+                    }
                     if matches!(call.verb.as_str(), "create" | "delete" | "deletecollection") && body.len() < 4096 {
                         sent.clone_from(&body);
                     }

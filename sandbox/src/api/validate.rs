@@ -77,6 +77,10 @@ fn is_subdomain(text: &str) -> bool {
 
 fn labels(object: &Value, causes: &mut Vec<Cause>) {
     for (key, value) in object["metadata"]["labels"].as_object().into_iter().flatten() {
+        if key == "kubernetes.io/metadata.name" {
+            // The server's own, and as good as the name.
+            continue;
+        }
         let text = value.as_str().unwrap_or_default();
         let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
         let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
