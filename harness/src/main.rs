@@ -17,10 +17,14 @@ mod exit;
 mod list;
 mod near;
 mod options;
+mod progress;
+mod render;
 mod run;
 mod selection;
 mod signals;
 mod term;
+#[cfg(test)]
+mod testing;
 mod text;
 
 use std::process::ExitCode;

@@ -1,0 +1,68 @@
+//! How a run is shown while it goes on: lines for people, lines for programs, or nothing beside libtest's own.
+
+mod json;
+mod pretty;
+
+use std::sync::Arc;
+
+use crate::{
+    event::{Event, Sink},
+    options::{Format, Options},
+    progress::Progress,
+    term::{self, Look},
+    text::clean,
+};
+
+pub(crate) use json::{object as json_object, tidy};
+
+/// Whoever is to be told during a run.
+pub(crate) fn sink(
+    options: &Options,
+    stdout: Look,
+    stderr: Look,
+    progress: Arc<Progress>,
+) -> Arc<dyn Sink> {
+    match options.format {
+        Format::Pretty => Arc::new(pretty::Pretty::new(
+            stdout,
+            stderr,
+            options.verbose,
+            progress,
+        )),
+        Format::Json => Arc::new(json::Json::new(progress)),
+        Format::Libtest => Arc::new(Beside { stderr, progress }),
+    }
+}
+
+/// Beside libtest's own lines: waits and warnings, on standard error only.
+struct Beside {
+    stderr: Look,
+    progress: Arc<Progress>,
+}
+
+impl Sink for Beside {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Waiting(waiting) => {
+                self.progress.waiting(waiting);
+            }
+            Event::Waited | Event::PhaseEnded { .. } => self.progress.rest(),
+            Event::Advice(text) => self.progress.suspend(|| {
+                for line in text.lines() {
+                    term::err(&clean(line));
+                }
+            }),
+            Event::Warning(text) => warn(self.stderr, &self.progress, text),
+            Event::Started { .. }
+            | Event::PhaseStarted { .. }
+            | Event::CaseStarted { .. }
+            | Event::CaseEnded(_)
+            | Event::PhaseSkipped { .. } => {}
+        }
+    }
+}
+
+fn warn(stderr: Look, progress: &Progress, text: &str) {
+    let line = format!("{} {}", stderr.warn("warning:"), clean(text));
+    progress.suspend(|| term::err(&line));
+}

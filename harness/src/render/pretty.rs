@@ -1,0 +1,334 @@
+//! Live lines in the words of libtest, with what libtest cannot say: warnings, blocked, durations, what is seen.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use reports::model::{Case, Cluster, Ended, Kind, Outcome, Phase, PhaseState};
+
+use super::warn;
+use crate::{
+    event::{Event, Sink},
+    progress::{Progress, lock},
+    term::{self, Look},
+    text::{clean, columns, count, cut, duration, wrap},
+};
+
+/// Columns of `test `, the id and its dots.
+const NAME: usize = 47;
+/// Columns of the outcome.
+const WORD: usize = 7;
+/// Most lines that the message of one failed case takes; the whole stands on the last screen.
+const MESSAGE_LINES: usize = 3;
+
+/// Prints results to standard output as they come.
+pub(super) struct Pretty {
+    page: Page,
+    stderr: Look,
+    progress: Arc<Progress>,
+    seen: Mutex<Seen>,
+}
+
+/// What has been counted in the phase that runs.
+#[derive(Default)]
+struct Seen {
+    outcomes: BTreeMap<Outcome, usize>,
+    done: usize,
+    cases: usize,
+}
+
+impl Pretty {
+    pub(super) fn new(stdout: Look, stderr: Look, verbose: bool, progress: Arc<Progress>) -> Self {
+        Self {
+            page: Page {
+                look: stdout,
+                verbose,
+            },
+            stderr,
+            progress,
+            seen: Mutex::default(),
+        }
+    }
+
+    fn print(&self, lines: &[String]) {
+        self.progress.suspend(|| {
+            for line in lines {
+                term::out(line);
+            }
+        });
+    }
+}
+
+impl Sink for Pretty {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Started { .. } => self.print(&self.page.started(event)),
+            Event::PhaseStarted { phase, cases } => {
+                *lock(&self.seen) = Seen {
+                    cases: *cases,
+                    ..Seen::default()
+                };
+                self.print(&[self.page.phase(*phase)]);
+            }
+            Event::Advice(text) => {
+                let lines: Vec<String> = text.lines().map(clean).collect();
+                self.print(&lines);
+            }
+            Event::CaseStarted { id, .. } => {
+                let seen = lock(&self.seen);
+                self.progress
+                    .doing(&format!("{id} · {} of {} done", seen.done, seen.cases));
+            }
+            Event::CaseEnded(case) => {
+                let mut seen = lock(&self.seen);
+                seen.done += 1;
+                if let Some(outcome) = case.outcome() {
+                    *seen.outcomes.entry(outcome).or_default() += 1;
+                }
+                self.print(&self.page.case(case));
+            }
+            Event::Waiting(waiting) => {
+                self.progress.waiting(waiting);
+            }
+            Event::Waited => self.progress.rest(),
+            Event::PhaseEnded {
+                state,
+                took,
+                requests,
+                ..
+            } => {
+                self.progress.rest();
+                let seen = std::mem::take(&mut *lock(&self.seen));
+                self.print(&[
+                    self.page.footer(*state, &seen.outcomes, *requests, *took),
+                    String::new(),
+                ]);
+            }
+            Event::PhaseSkipped { phase, why } => {
+                self.print(&[self.page.skipped(*phase, why), String::new()]);
+            }
+            Event::Warning(text) => warn(self.stderr, &self.progress, text),
+        }
+    }
+}
+
+/// Makes lines; prints nothing.
+#[derive(Clone, Copy)]
+struct Page {
+    look: Look,
+    verbose: bool,
+}
+
+impl Page {
+    fn fit(self, text: &str) -> String {
+        match self.look.width {
+            Some(width) => cut(text, width),
+            None => text.to_owned(),
+        }
+    }
+
+    fn started(self, event: &Event) -> Vec<String> {
+        let Event::Started {
+            run,
+            ordered,
+            resumed,
+            node,
+            cluster,
+            repository,
+            followed_by,
+            log,
+        } = event
+        else {
+            return Vec::new();
+        };
+        let verb = match (ordered, resumed) {
+            (true, false) => format!("Onboarding {node} into"),
+            (true, true) => format!("Going on with {node} in"),
+            (false, _) => format!("Checking {node} in"),
+        };
+        let title = clean(&format!("{verb} {}", cluster_name(cluster)));
+        let server = clean(&format!(
+            "{} at {}",
+            version(&cluster.version),
+            cluster.server
+        ));
+        let mut lines = vec![format!("{}  ({server})", self.look.strong(&title))];
+        if let Some(repository) = repository {
+            lines.push(clean_keep(&format!(
+                "git   {}  {}  (followed by {followed_by})",
+                clean(&repository.remote),
+                clean(&repository.branch)
+            )));
+        }
+        let log = log
+            .as_ref()
+            .map(|path| format!("   log {}", clean(&path.display().to_string())))
+            .unwrap_or_default();
+        lines.push(format!("run   {}{log}", clean(run)));
+        if cluster.sandbox {
+            lines.push("      sandbox: an embedded cluster on this machine, with a git repository of its own".into());
+        }
+        lines.push(String::new());
+        lines
+    }
+
+    fn phase(self, phase: Phase) -> String {
+        let heading = format!("{}/9 {}", phase.number(), phase.name());
+        format!("{} · {}", self.look.strong(&heading), phase.question())
+    }
+
+    fn skipped(self, phase: Phase, why: &str) -> String {
+        let heading = format!("{}/9 {}", phase.number(), phase.name());
+        let why = self.fit(&clean(&format!("not run: {why}")));
+        format!("{heading} · {}", self.look.faint(&why))
+    }
+
+    fn case(self, case: &Case) -> Vec<String> {
+        let Some(ended) = case.ended() else {
+            return Vec::new();
+        };
+        let mut name = format!("test {} ", clean(&case.id));
+        if case.kind == Kind::Action {
+            name.push_str("[action] ");
+        }
+        let dots = NAME.saturating_sub(columns(&name)).max(3);
+        name.push_str(&".".repeat(dots));
+        let word = self.word(case.kind, ended.outcome);
+        let head = format!("{name} {word}");
+        let room = self
+            .look
+            .width
+            .map(|width| width.saturating_sub(columns(&name) + 1 + WORD));
+        let message = self.message(case.kind, ended);
+        let Some(room) = room else {
+            return vec![format!("{head}{message}").trim_end().to_owned()];
+        };
+        if columns(&message) <= room {
+            return vec![format!("{head}{message}").trim_end().to_owned()];
+        }
+        match ended.outcome {
+            Outcome::Warn | Outcome::Fail | Outcome::Error => {
+                let width = self.look.width.unwrap_or(80).saturating_sub(6);
+                let mut below = wrap(&message, width);
+                if below.len() > MESSAGE_LINES {
+                    let rest = below.split_off(MESSAGE_LINES - 1).join(" ");
+                    below.push(cut(&rest, width));
+                }
+                std::iter::once(head.trim_end().to_owned())
+                    .chain(below.into_iter().map(|line| format!("      {line}")))
+                    .collect()
+            }
+            Outcome::Pass | Outcome::Skip | Outcome::Blocked => {
+                vec![
+                    format!("{head}{}", cut(&message, room))
+                        .trim_end()
+                        .to_owned(),
+                ]
+            }
+        }
+    }
+
+    fn message(self, kind: Kind, ended: &Ended) -> String {
+        let message = clean(&ended.message);
+        match (kind, ended.outcome) {
+            (Kind::Check, Outcome::Pass) => {
+                let took = duration(ended.duration.unsigned_abs());
+                if self.verbose {
+                    format!("{took:>6}  {message}")
+                } else {
+                    format!("{took:>6}")
+                }
+            }
+            _ if message.is_empty() => clean(&ended.reason),
+            _ => message,
+        }
+    }
+
+    fn word(self, kind: Kind, outcome: Outcome) -> String {
+        let word = |text: &str| format!("{text:WORD$}");
+        match outcome {
+            Outcome::Pass if kind == Kind::Action => self.look.good(&word("done")),
+            Outcome::Pass => self.look.good(&word("ok")),
+            Outcome::Warn => self.look.warn(&word("WARN")),
+            Outcome::Fail => self.look.bad(&word("FAILED")),
+            Outcome::Error => self.look.bad(&word("error")),
+            Outcome::Skip => self.look.faint(&word("skip")),
+            // One longer than its column, so that it keeps its space.
+            Outcome::Blocked => self.look.faint("blocked "),
+        }
+    }
+
+    fn footer(
+        self,
+        state: PhaseState,
+        outcomes: &BTreeMap<Outcome, usize>,
+        requests: u64,
+        took: Duration,
+    ) -> String {
+        let word = match state {
+            PhaseState::Completed => self.look.good("ok"),
+            PhaseState::Failed => self.look.bad("FAILED"),
+            PhaseState::Skipped => self.look.faint("skipped"),
+            PhaseState::InProgress | PhaseState::NotStarted => self.look.warn("stopped"),
+        };
+        let requests = count(usize::try_from(requests).unwrap_or(usize::MAX), "request");
+        format!(
+            "{word} · {} · {requests} · {}",
+            tally(outcomes),
+            duration(took)
+        )
+    }
+}
+
+/// `46 passed, 1 warning, 1 skipped`
+pub(crate) fn tally(outcomes: &BTreeMap<Outcome, usize>) -> String {
+    let parts: Vec<String> = [
+        (Outcome::Fail, "failed"),
+        (Outcome::Error, "undecided"),
+        (Outcome::Pass, "passed"),
+        (Outcome::Warn, "warning"),
+        (Outcome::Skip, "skipped"),
+        (Outcome::Blocked, "blocked"),
+    ]
+    .into_iter()
+    .filter_map(|(outcome, word)| {
+        let number = *outcomes.get(&outcome)?;
+        Some(match outcome {
+            Outcome::Warn => count(number, word),
+            _ => format!("{number} {word}"),
+        })
+    })
+    .collect();
+    if parts.is_empty() {
+        "nothing asked".into()
+    } else {
+        parts.join(", ")
+    }
+}
+
+/// `k3s v1.36.2+k3s1`
+fn version(version: &str) -> String {
+    if version.contains("k3s") {
+        format!("k3s {version}")
+    } else {
+        format!("Kubernetes {version}")
+    }
+}
+
+fn cluster_name(cluster: &Cluster) -> &str {
+    if cluster.sandbox {
+        "the sandbox"
+    } else {
+        &cluster.name
+    }
+}
+
+/// Parts are cleaned already; the spaces between them are meant.
+fn clean_keep(text: &str) -> String {
+    text.chars().filter(|one| !one.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests;
