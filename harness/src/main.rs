@@ -22,6 +22,7 @@ mod render;
 mod run;
 mod selection;
 mod signals;
+mod summary;
 mod term;
 #[cfg(test)]
 mod testing;

@@ -1,6 +1,6 @@
-//! A run from its beginning to its last screen: selection, runtime, signals, engine.
+//! A run from its beginning to its last screen: selection, runtime, signals, engine, summary.
 
-use std::sync::Arc;
+use std::{io::Write as _, sync::Arc};
 
 use phases::Stopper;
 use tokio::runtime::Runtime;
@@ -8,17 +8,14 @@ use tokio::runtime::Runtime;
 use crate::{
     build, catalogue,
     cli::Cli,
-    engine,
-    event::{Event, Sink},
+    engine::{self, Ended},
     exit::{Exit, Halt},
-    selection, signals,
+    options::{Format, Options, Purpose},
+    progress::Progress,
+    render, selection, signals,
+    summary::Summary,
+    term::{self, Look},
 };
-
-struct Quiet;
-
-impl Sink for Quiet {
-    fn event(&self, _: &Event) {}
-}
 
 /// Carries out an ordered run or an inspection.
 ///
@@ -31,8 +28,41 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, Halt> {
     let stopper = Stopper::default();
     signals::listen(&runtime, stopper.clone())
         .map_err(|error| Halt::cannot_start(format!("signals cannot be heard: {error}"), ""))?;
-    let ended = engine::run(&options, &runtime, Arc::new(Quiet), stopper.listener())?;
+    let (stdout, stderr) = (Look::stdout(cli.color), Look::stderr(cli.color));
+    let progress = Arc::new(Progress::new(stderr));
+    let sink = render::sink(&options, stdout, stderr, Arc::clone(&progress));
+    let ended = engine::run(&options, &runtime, sink, stopper.listener());
+    progress.rest();
+    let ended = ended?;
+    summarise(&options, &ended, stdout, stderr);
     Ok(ended.exit)
+}
+
+/// The last screen.
+fn summarise(options: &Options, ended: &Ended, stdout: Look, stderr: Look) {
+    let summary = Summary {
+        report: &ended.report,
+        exit: ended.exit,
+        files: &ended.files,
+        ordered: matches!(options.purpose, Purpose::Onboard { .. }),
+        fail_on_warn: options.fail_on_warn,
+        again: "",
+        ephemeral: false,
+    };
+    match options.format {
+        Format::Pretty => summary
+            .lines(stdout)
+            .iter()
+            .for_each(|line| term::out(line)),
+        Format::Json => term::out(&summary.json().to_string()),
+        Format::Libtest => {
+            let _ = std::io::stdout().flush();
+            summary
+                .lines(stderr)
+                .iter()
+                .for_each(|line| term::err(line));
+        }
+    }
 }
 
 /// The one runtime of the process. Trials block on it from threads of their own.

@@ -13,7 +13,8 @@ use crate::{
     text::clean,
 };
 
-pub(crate) use json::{object as json_object, tidy};
+pub(crate) use json::{case as json_case, tidy};
+pub(crate) use pretty::tally;
 
 /// Whoever is to be told during a run.
 pub(crate) fn sink(

@@ -16,8 +16,12 @@ use crate::{
     text::{clean, columns, count, cut, duration, wrap},
 };
 
-/// Columns of `test `, the id and its dots.
+/// Columns of `test `, the id and its dots, where there is room.
 const NAME: usize = 47;
+/// The same on a terminal of fewer than [`ROOMY`] columns.
+const NARROW_NAME: usize = 41;
+/// Columns from which there is room.
+const ROOMY: usize = 100;
 /// Columns of the outcome.
 const WORD: usize = 7;
 /// Most lines that the message of one failed case takes; the whole stands on the last screen.
@@ -193,14 +197,20 @@ impl Page {
         if case.kind == Kind::Action {
             name.push_str("[action] ");
         }
-        let dots = NAME.saturating_sub(columns(&name)).max(3);
+        let column = match self.look.width {
+            Some(width) if width < ROOMY => NARROW_NAME,
+            _ => NAME,
+        };
+        let dots = column.saturating_sub(columns(&name)).max(3);
         name.push_str(&".".repeat(dots));
         let word = self.word(case.kind, ended.outcome);
         let head = format!("{name} {word}");
+        // `blocked` is one longer than its column, so that it keeps its space.
+        let longer = usize::from(ended.outcome == Outcome::Blocked);
         let room = self
             .look
             .width
-            .map(|width| width.saturating_sub(columns(&name) + 1 + WORD));
+            .map(|width| width.saturating_sub(columns(&name) + 1 + WORD + longer));
         let message = self.message(case.kind, ended);
         let Some(room) = room else {
             return vec![format!("{head}{message}").trim_end().to_owned()];
@@ -209,7 +219,14 @@ impl Page {
             return vec![format!("{head}{message}").trim_end().to_owned()];
         }
         match ended.outcome {
-            Outcome::Warn | Outcome::Fail | Outcome::Error => {
+            Outcome::Pass | Outcome::Skip | Outcome::Blocked if case.kind == Kind::Check => {
+                vec![
+                    format!("{head}{}", cut(&message, room))
+                        .trim_end()
+                        .to_owned(),
+                ]
+            }
+            _ => {
                 let width = self.look.width.unwrap_or(80).saturating_sub(6);
                 let mut below = wrap(&message, width);
                 if below.len() > MESSAGE_LINES {
@@ -219,13 +236,6 @@ impl Page {
                 std::iter::once(head.trim_end().to_owned())
                     .chain(below.into_iter().map(|line| format!("      {line}")))
                     .collect()
-            }
-            Outcome::Pass | Outcome::Skip | Outcome::Blocked => {
-                vec![
-                    format!("{head}{}", cut(&message, room))
-                        .trim_end()
-                        .to_owned(),
-                ]
             }
         }
     }
@@ -255,7 +265,6 @@ impl Page {
             Outcome::Fail => self.look.bad(&word("FAILED")),
             Outcome::Error => self.look.bad(&word("error")),
             Outcome::Skip => self.look.faint(&word("skip")),
-            // One longer than its column, so that it keeps its space.
             Outcome::Blocked => self.look.faint("blocked "),
         }
     }

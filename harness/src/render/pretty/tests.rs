@@ -73,12 +73,35 @@ fn shown(width: Option<usize>) -> String {
 
 #[test]
 fn eighty_columns_are_enough() {
-    insta::assert_snapshot!(shown(Some(80)), @"");
+    insta::assert_snapshot!(shown(Some(80)), @r#"
+    test pre::api_live ...................... ok       4 ms
+    test pre::longhorn_volumes .............. WARN
+          2 of 14 degraded: pvc-0a1f, pvc-77c2
+    test pre::metrics_api ................... skip   metrics-server is not installed
+    test gitops::push [action] .............. done   origin/main 51aa0b2 → 9d0c4e1
+    test storage::disks_ready ............... FAILED
+          disk sdb1 at /mnt/longhorn/sdb1: Ready=False, "failed to get disk config:
+          open /mnt/longhorn/sdb1/longhorn-disk.cfg: no such file or directory", and
+          that has been so for 4 minutes, which is longer than a disk of this size…
+    test storage::capacity .................. blocked storage::disks_ready did not…
+    test storage::node_ready ................ error  no answer in 20 s
+    "#);
 }
 
 #[test]
 fn more_columns_are_used() {
-    insta::assert_snapshot!(shown(Some(120)), @"");
+    insta::assert_snapshot!(shown(Some(120)), @r#"
+    test pre::api_live ............................ ok       4 ms
+    test pre::longhorn_volumes .................... WARN   2 of 14 degraded: pvc-0a1f, pvc-77c2
+    test pre::metrics_api ......................... skip   metrics-server is not installed
+    test gitops::push [action] .................... done   origin/main 51aa0b2 → 9d0c4e1
+    test storage::disks_ready ..................... FAILED
+          disk sdb1 at /mnt/longhorn/sdb1: Ready=False, "failed to get disk config: open
+          /mnt/longhorn/sdb1/longhorn-disk.cfg: no such file or directory", and that has been so for 4 minutes, which is
+          longer than a disk of this size takes to be prepared by the discovery job
+    test storage::capacity ........................ blocked storage::disks_ready did not pass
+    test storage::node_ready ...................... error  no answer in 20 s
+    "#);
 }
 
 #[test]
@@ -122,7 +145,11 @@ fn what_a_server_says_cannot_draw() {
 #[test]
 fn the_heading_names_cluster_repository_and_log() {
     let lines = page(Some(80)).started(&testing::started(true));
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    Onboarding k3s2 into home  (k3s v1.36.2+k3s1 at https://192.168.86.71:6443)
+    git   git@github.com:me/k3s-flux.git  main  (followed by flux-system/flux-system)
+    run   7f3a91c2   log /tmp/k3s2-onboarding-logs/k3s2-onboarding-20261122-101502.log
+    ");
     let lines = page(Some(80)).started(&testing::started(false));
     assert!(lines[0].starts_with("Checking k3s2 in home  (k3s v1.36.2+k3s1 at"));
     let mut sandbox = testing::started(true);

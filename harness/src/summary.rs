@@ -1,0 +1,368 @@
+//! The last screen: what failed, what was seen, what to do, what the program can do now.
+
+mod folded;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use reports::model::{ActionState, Case, Outcome, Phase, PhaseReport, PhaseState, Report, SCHEMA};
+use serde_json::{Value, json};
+
+use crate::{
+    exit::Exit,
+    render,
+    term::Look,
+    text::{clean, count, cut, duration, wrap},
+};
+
+use folded::{Fold, Folded};
+
+/// Most lines of evidence shown for one cause; the report has them all.
+const EVIDENCE: usize = 6;
+/// Most warnings shown.
+const WARNINGS: usize = 8;
+
+/// What the last screen is made of.
+pub(crate) struct Summary<'a> {
+    /// What happened.
+    pub(crate) report: &'a Report,
+    /// How it ended.
+    pub(crate) exit: Exit,
+    /// Files that a person may want: label and path.
+    pub(crate) files: &'a [(String, PathBuf)],
+    /// Whether all phases were to run.
+    pub(crate) ordered: bool,
+    /// Whether warnings count as failures.
+    pub(crate) fail_on_warn: bool,
+    /// What has to be given again to reach the same cluster: ` --sandbox=DIR`; nothing for the cluster of the kubeconfig.
+    pub(crate) again: &'a str,
+    /// Whether the cluster ends with this run.
+    pub(crate) ephemeral: bool,
+}
+
+impl Summary<'_> {
+    /// The lines.
+    pub(crate) fn lines(&self, look: Look) -> Vec<String> {
+        let fold = Fold::of(self.report, self.fail_on_warn);
+        let mut lines = Vec::new();
+        for phase in &self.report.phases {
+            self.phase(phase, &fold, look, &mut lines);
+        }
+        for (cause, blocked) in &fold.elsewhere {
+            lines.push(format!(
+                "blocked by {}, which did not pass: {}",
+                clean(cause),
+                blocked.join(" ")
+            ));
+            lines.push(String::new());
+        }
+        self.warnings(look, &mut lines);
+        if self.ordered {
+            self.ordered(look, &mut lines);
+        } else {
+            self.inspected(look, &mut lines);
+        }
+        let widest = self
+            .files
+            .iter()
+            .map(|(label, _)| label.len())
+            .max()
+            .unwrap_or(0);
+        for (label, path) in self.files {
+            lines.push(format!(
+                "{:widest$}  {}",
+                clean(label),
+                clean(&path.display().to_string())
+            ));
+        }
+        lines.push(format!("exit {}", self.exit.code()));
+        lines
+    }
+
+    /// The same as one object.
+    pub(crate) fn json(&self) -> Value {
+        let fold = Fold::of(self.report, self.fail_on_warn);
+        let causes: Vec<Value> = fold
+            .causes
+            .iter()
+            .map(|one| {
+                let mut case = render::json_case(one.case);
+                if let Some(map) = case.as_object_mut() {
+                    map.insert("blocks".into(), json!(one.blocks));
+                }
+                case
+            })
+            .collect();
+        let outcomes: BTreeMap<&str, usize> = self
+            .outcomes()
+            .into_iter()
+            .map(|(outcome, number)| (outcome.name(), number))
+            .collect();
+        let files: BTreeMap<&str, String> = self
+            .files
+            .iter()
+            .map(|(label, path)| (label.as_str(), path.display().to_string()))
+            .collect();
+        render::tidy(json!({
+            "schema": SCHEMA,
+            "event": "ended",
+            "at": jiff::Timestamp::now(),
+            "run": self.report.run,
+            "exit_code": self.exit.code(),
+            "complete": self.report.complete(),
+            "sandbox": self.report.cluster.sandbox,
+            "stopped_at": self.stopped_at().map(Phase::name),
+            "outcomes": outcomes,
+            "causes": causes,
+            "files": files,
+        }))
+    }
+
+    fn phase(&self, phase: &PhaseReport, fold: &Fold<'_>, look: Look, lines: &mut Vec<String>) {
+        let causes: Vec<&Folded<'_>> = fold
+            .causes
+            .iter()
+            .filter(|one| Phase::of_id(&one.case.id) == Some(phase.phase))
+            .collect();
+        if causes.is_empty() && phase.state != PhaseState::Failed {
+            return;
+        }
+        let took = phase
+            .duration()
+            .map(|took| format!(" after {}", duration(took.unsigned_abs())))
+            .unwrap_or_default();
+        let blocked: usize = causes.iter().map(|one| one.blocks.len()).sum();
+        let mut parts = vec![count(causes.len(), "cause")];
+        if blocked > 0 {
+            parts.push(format!("{blocked} blocked"));
+        }
+        let heading = format!("{} FAILED{took}", phase.phase.name());
+        lines.push(format!("{} · {}", look.bad(&heading), parts.join(", ")));
+        if causes.is_empty() && !phase.error.is_empty() {
+            lines.push(format!("  {}", clean(&phase.error)));
+        }
+        lines.push(String::new());
+        for one in causes {
+            cause(one, look, lines);
+        }
+    }
+
+    fn warnings(&self, look: Look, lines: &mut Vec<String>) {
+        if self.fail_on_warn {
+            return;
+        }
+        let warned: Vec<&Case> = cases(self.report)
+            .filter(|case| case.outcome() == Some(Outcome::Warn))
+            .collect();
+        if warned.is_empty() {
+            return;
+        }
+        lines.push(look.warn(&count(warned.len(), "warning")));
+        for case in warned.iter().take(WARNINGS) {
+            let message = case
+                .ended()
+                .map(|ended| clean(&ended.message))
+                .unwrap_or_default();
+            let line = format!("  {}   {message}", case.id);
+            lines.push(match look.width {
+                Some(width) => cut(&line, width),
+                None => line,
+            });
+        }
+        if warned.len() > WARNINGS {
+            lines.push(format!(
+                "  and {} more, in the report",
+                warned.len() - WARNINGS
+            ));
+        }
+        lines.push(String::new());
+    }
+
+    fn ordered(&self, look: Look, lines: &mut Vec<String>) {
+        let report = self.report;
+        let node = clean(&report.node);
+        if report.complete() {
+            let took = report
+                .finished
+                .map(|end| {
+                    format!(
+                        " in {}",
+                        duration(end.duration_since(report.started).unsigned_abs())
+                    )
+                })
+                .unwrap_or_default();
+            let place = if report.cluster.sandbox {
+                "the sandbox".to_owned()
+            } else {
+                clean(&report.cluster.name)
+            };
+            let verdict = format!("{node} is onboarded into {place}");
+            let verdict = if self.exit == Exit::Passed {
+                look.good(&verdict)
+            } else {
+                look.strong(&verdict)
+            };
+            lines.push(format!(
+                "{verdict}: {} of 9 phases completed{took}, {}",
+                report.count(PhaseState::Completed),
+                render::tally(&self.outcomes())
+            ));
+            if let Some(commit) = commit(report) {
+                lines.push(format!("commit {commit} is pushed"));
+            }
+            return;
+        }
+        let done = report.count(PhaseState::Completed) + report.count(PhaseState::Skipped);
+        let pushed = commit(report)
+            .map(|commit| format!(", commit {commit} is pushed"))
+            .unwrap_or_default();
+        let begun = if self.exit == Exit::Interrupted {
+            "Interrupted; nothing was lost"
+        } else {
+            "Nothing was lost"
+        };
+        let changed = if report.has_changes() {
+            ""
+        } else {
+            ", nothing has been changed yet"
+        };
+        lines.push(format!(
+            "{begun}: {done} of 9 phases are done{pushed}{changed}."
+        ));
+        if self.ephemeral {
+            lines.push(
+                "The sandbox ends with this run. To try --status and --resume on one that stays:"
+                    .into(),
+            );
+            lines
+                .push("  harness --sandbox-serve /tmp/world      and, in another terminal:".into());
+            lines.push("  harness --sandbox=/tmp/world".into());
+            return;
+        }
+        let again = self.again;
+        lines.push(format!(
+            "  --status{again}     compares this with the cluster as it is now"
+        ));
+        if let Some(phase) = self.stopped_at() {
+            lines.push(format!("  --resume{again}     goes on at {}", phase.name()));
+        }
+        if report.has_changes() {
+            let revert = commit(report)
+                .map(|commit| format!("git revert {commit} && git push; "))
+                .unwrap_or_default();
+            lines.push(format!(
+                "  --rollback{again}   is not built yet; by hand: {revert}kubectl delete node {node}"
+            ));
+        }
+    }
+
+    fn inspected(&self, look: Look, lines: &mut Vec<String>) {
+        let verdict = match self.exit {
+            Exit::Passed => look.good("ok"),
+            Exit::Interrupted => look.warn("interrupted"),
+            _ => look.bad("FAILED"),
+        };
+        let changed = if self.report.has_changes() {
+            let actions: Vec<String> = self
+                .report
+                .actions
+                .iter()
+                .filter(|action| action.state == ActionState::Done)
+                .map(|action| clean(&action.id))
+                .collect();
+            format!("changed by {}", actions.join(" "))
+        } else {
+            "nothing was changed".into()
+        };
+        lines.push(format!(
+            "{verdict} · {} · {changed}",
+            render::tally(&self.outcomes())
+        ));
+    }
+
+    fn outcomes(&self) -> BTreeMap<Outcome, usize> {
+        let mut outcomes = BTreeMap::new();
+        for outcome in cases(self.report).filter_map(Case::outcome) {
+            *outcomes.entry(outcome).or_default() += 1;
+        }
+        outcomes
+    }
+
+    fn stopped_at(&self) -> Option<Phase> {
+        if !self.ordered {
+            return None;
+        }
+        self.report
+            .phases
+            .iter()
+            .find(|one| !matches!(one.state, PhaseState::Completed | PhaseState::Skipped))
+            .map(|one| one.phase)
+    }
+}
+
+fn cause(one: &Folded<'_>, look: Look, lines: &mut Vec<String>) {
+    let Some(ended) = one.case.ended() else {
+        return;
+    };
+    let width = look.width.unwrap_or(usize::MAX).saturating_sub(10);
+    lines.push(format!(
+        "  {}   {}",
+        look.strong(&clean(&one.case.id)),
+        look.bad(&clean(&ended.reason))
+    ));
+    let mut labelled = |label: &str, text: &str| {
+        for (number, line) in wrap(text, width).into_iter().enumerate() {
+            let label = if number == 0 { label } else { "" };
+            lines.push(format!("    {label:6}{line}").trim_end().to_owned());
+        }
+    };
+    labelled("saw", &clean(&ended.message));
+    for fact in ended.evidence.iter().take(EVIDENCE) {
+        labelled("", &clean(fact));
+    }
+    if ended.evidence.len() > EVIDENCE {
+        labelled(
+            "",
+            &format!(
+                "and {} more facts, in the report",
+                ended.evidence.len() - EVIDENCE
+            ),
+        );
+    }
+    let mut hints = ended
+        .hint
+        .lines()
+        .map(clean)
+        .filter(|hint| !hint.is_empty());
+    labelled(
+        "do",
+        &hints.next().unwrap_or_else(|| "see the report".into()),
+    );
+    for hint in hints {
+        labelled("", &hint);
+    }
+    labelled(
+        "",
+        &format!("(more: harness --explain {})", clean(&one.case.id)),
+    );
+    if !one.blocks.is_empty() {
+        labelled("blocks", &format!(" {}", one.blocks.join(" ")));
+    }
+    lines.push(String::new());
+}
+
+/// Abbreviated id of the commit that was pushed.
+fn commit(report: &Report) -> Option<String> {
+    let push = report.action("gitops::push")?;
+    if push.state != ActionState::Done {
+        return None;
+    }
+    let commit = report.action("gitops::commit")?.recorded.get("commit")?;
+    Some(clean(commit).chars().take(7).collect())
+}
+
+fn cases(report: &Report) -> impl Iterator<Item = &Case> {
+    report.phases.iter().flat_map(|phase| &phase.cases)
+}
+
+#[cfg(test)]
+mod tests;
