@@ -249,9 +249,8 @@ impl Summary<'_> {
             let revert = commit(report)
                 .map(|commit| format!("git revert {commit} && git push; "))
                 .unwrap_or_default();
-            lines.push(format!(
-                "  --rollback{again}   is not built yet; by hand: {revert}kubectl delete node {node}"
-            ));
+            lines.push(format!("  --rollback{again}   is not built yet; by hand:"));
+            lines.push(format!("               {revert}kubectl delete node {node}"));
         }
     }
 
@@ -303,7 +302,7 @@ fn cause(one: &Folded<'_>, look: Look, lines: &mut Vec<String>) {
     let Some(ended) = one.case.ended() else {
         return;
     };
-    let width = look.width.unwrap_or(usize::MAX).saturating_sub(10);
+    let width = look.width.unwrap_or(usize::MAX).saturating_sub(12);
     lines.push(format!(
         "  {}   {}",
         look.strong(&clean(&one.case.id)),
@@ -312,7 +311,7 @@ fn cause(one: &Folded<'_>, look: Look, lines: &mut Vec<String>) {
     let mut labelled = |label: &str, text: &str| {
         for (number, line) in wrap(text, width).into_iter().enumerate() {
             let label = if number == 0 { label } else { "" };
-            lines.push(format!("    {label:6}{line}").trim_end().to_owned());
+            lines.push(format!("    {label:8}{line}").trim_end().to_owned());
         }
     };
     labelled("saw", &clean(&ended.message));
@@ -345,7 +344,7 @@ fn cause(one: &Folded<'_>, look: Look, lines: &mut Vec<String>) {
         &format!("(more: harness --explain {})", clean(&one.case.id)),
     );
     if !one.blocks.is_empty() {
-        labelled("blocks", &format!(" {}", one.blocks.join(" ")));
+        labelled("blocks", &one.blocks.join(" "));
     }
     lines.push(String::new());
 }

@@ -7,14 +7,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 /// One line without terminal sequences, control characters and secrets. Whatever came from a server, a file or the
 /// command line passes here before it is printed.
 pub(crate) fn clean(text: &str) -> String {
-    text.split_whitespace()
-        .map(|word| {
-            word.chars()
-                .filter(|one| !one.is_control())
-                .collect::<String>()
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
+    reports::text::line(text)
 }
 
 /// How many columns a text takes.

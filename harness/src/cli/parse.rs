@@ -57,22 +57,9 @@ pub(crate) fn timeout(text: &str) -> Result<(Phase, Duration), String> {
 
 /// A name that Kubernetes accepts for a node, so that it may stand in paths and selectors.
 pub(crate) fn node(text: &str) -> Result<String, String> {
-    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let good = text.len() <= 253
-        && text.split('.').all(|part| {
-            let bytes = part.as_bytes();
-            bytes.len() <= 63
-                && bytes.first().is_some_and(edge)
-                && bytes.last().is_some_and(edge)
-                && bytes.iter().all(|byte| edge(byte) || *byte == b'-')
-        });
-    if good {
-        return Ok(text.to_owned());
-    }
-    Err(format!(
-        "node name `{}` is no DNS name: expected lower-case letters, digits, `-` and `.` (RFC 1123)",
-        text.escape_debug()
-    ))
+    reports::folder::valid_node_name(text)
+        .map(|()| text.to_owned())
+        .map_err(|error| error.to_string())
 }
 
 /// A trouble that the sandbox knows.

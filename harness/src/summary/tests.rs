@@ -113,18 +113,18 @@ fn a_run_that_stopped_says_what_was_seen_what_to_do_and_what_is_possible() {
     storage_integration FAILED after 2 min 10 s · 1 cause, 2 blocked
 
       storage::disks_ready   DiskNotReady
-        saw   disk sdb1 at /mnt/longhorn/sdb1: Ready=False, "failed to get disk
-              config: no such file or directory"
-              fact 1[2J
-              fact 2[2J
-              fact 3[2J
-              fact 4[2J
-              fact 5[2J
-              fact 6[2J
-              and 2 more facts, in the report
-        do    on k3s2: mkdir -p /mnt/longhorn/sdb1 && mount /mnt/longhorn/sdb1
-              (more: harness --explain storage::disks_ready)
-        blocksdisks_schedulable capacity
+        saw     disk sdb1 at /mnt/longhorn/sdb1: Ready=False, "failed to get disk
+                config: no such file or directory"
+                fact 1
+                fact 2
+                fact 3
+                fact 4
+                fact 5
+                fact 6
+                and 2 more facts, in the report
+        do      on k3s2: mkdir -p /mnt/longhorn/sdb1 && mount /mnt/longhorn/sdb1
+                (more: harness --explain storage::disks_ready)
+        blocks  disks_schedulable capacity
 
     1 warning
       storage::environment   nfs-common is missing
@@ -132,7 +132,8 @@ fn a_run_that_stopped_says_what_was_seen_what_to_do_and_what_is_possible() {
     Nothing was lost: 3 of 9 phases are done, commit 9d0c4e1 is pushed.
       --status     compares this with the cluster as it is now
       --resume     goes on at storage_integration
-      --rollback   is not built yet; by hand: git revert 9d0c4e1 && git push; kubectl delete node k3s2
+      --rollback   is not built yet; by hand:
+                   git revert 9d0c4e1 && git push; kubectl delete node k3s2
     log       /tmp/l/k3s2-onboarding-20261122-101502.log
     markdown  /tmp/l/k3s2-onboarding-report-20261122-101502.md
     exit 1
