@@ -92,11 +92,21 @@ pub(crate) fn kind(metadata: &fs::Metadata) -> &'static str {
     }
 }
 
-/// Replaces a file as a whole: temporary file in the same folder, fsync, rename, fsync of the folder. Mode 0600. A link
-/// at the path is replaced, not followed.
+/// Replaces a file as a whole: temporary file in the same folder, fsync, rename, fsync of the folder. Mode 0600.
+/// Anything but a regular file at the path is refused: a link would be lost, and so would `/dev/null`.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let folder = folder_of(path);
     let failed = |doing| io_error(doing, path);
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_file() => {
+            let (path, found) = (path.to_owned(), kind(&found));
+            return Err(FileError::NotRegular { path, found });
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("looking at")(error));
+        }
+        _ => {}
+    }
     let mut file = tempfile::Builder::new()
         .prefix(TEMPORARY)
         .permissions(fs::Permissions::from_mode(0o600))

@@ -1,4 +1,7 @@
-use std::os::unix::fs::symlink;
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+};
 
 use super::*;
 

@@ -91,7 +91,10 @@ fn skipped(type_: &str, message: &str) -> TestResult {
 
 fn result(ended: &Ended, options: JunitOptions) -> TestResult {
     let message = ended.message.clone();
-    let type_ = ended.reason.clone();
+    let type_ = match ended.reason.as_str() {
+        "" => ended.outcome.name().to_owned(),
+        reason => reason.to_owned(),
+    };
     let cause = Some(body(ended).cdata());
     match ended.outcome {
         Outcome::Pass => TestResult::Success,

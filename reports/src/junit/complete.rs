@@ -7,7 +7,13 @@ use quick_xml::{
     events::{BytesDecl, BytesEnd, BytesStart, Event, attributes::Attribute},
 };
 
-use super::{JunitError, build::place, fields, fields::Properties};
+use super::{
+    JunitError,
+    build::place,
+    fields,
+    fields::Properties,
+    totals::{Count, Totals},
+};
 use crate::model::{Case, PhaseReport, Progress, Report};
 
 /// Stands for the digest while it is not known, and is as long.
@@ -60,63 +66,8 @@ pub(super) fn complete(draft: &[u8], report: &Report) -> Result<Vec<u8>, JunitEr
     Ok(bytes)
 }
 
-fn write_error(error: impl ToString) -> JunitError {
+pub(super) fn write_error(error: impl ToString) -> JunitError {
     JunitError::Write(error.to_string())
-}
-
-/// What the elements come to, a suite and overall.
-#[derive(Default)]
-struct Totals {
-    suites: Vec<Count>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Count {
-    tests: usize,
-    failures: usize,
-    errors: usize,
-    skipped: usize,
-}
-
-impl Totals {
-    fn count(draft: &[u8]) -> Result<Self, JunitError> {
-        let mut totals = Self::default();
-        let mut reader = Reader::from_reader(draft);
-        let mut buffer = Vec::new();
-        loop {
-            match reader.read_event_into(&mut buffer).map_err(write_error)? {
-                Event::Eof => return Ok(totals),
-                Event::Start(start) | Event::Empty(start) => totals.see(start.name().as_ref()),
-                _ => {}
-            }
-            buffer.clear();
-        }
-    }
-
-    fn see(&mut self, element: &[u8]) {
-        if element == b"testsuite" {
-            self.suites.push(Count::default());
-        }
-        let Some(suite) = self.suites.last_mut() else {
-            return;
-        };
-        match element {
-            b"testcase" => suite.tests += 1,
-            b"failure" => suite.failures += 1,
-            b"error" => suite.errors += 1,
-            b"skipped" => suite.skipped += 1,
-            _ => {}
-        }
-    }
-
-    fn all(&self) -> Count {
-        self.suites.iter().fold(Count::default(), |sum, one| Count {
-            tests: sum.tests + one.tests,
-            failures: sum.failures + one.failures,
-            errors: sum.errors + one.errors,
-            skipped: sum.skipped + one.skipped,
-        })
-    }
 }
 
 struct Pass<'a> {

@@ -2,14 +2,17 @@
 //!
 //! `<testsuites>` > one flat `<testsuite>` a phase, always all nine > one `<testcase>` a check or action, also those
 //! not reached. The elements say what CI systems understand; the `<properties>` carry every field of the [`Report`], so
-//! that [`read`] gives back exactly what [`write`] was given (after [`crate::cleaned`]). A digest over the whole
+//! that [`read`] gives back exactly what [`write()`] was given (after [`crate::cleaned`]). A digest over the whole
 //! content finds any edit that changes a meaning.
 
 mod build;
 mod complete;
 mod error;
 mod fields;
+mod properties;
 mod read;
+mod structure;
+mod totals;
 mod tree;
 
 use crate::{clean::cleaned, model::Report};
@@ -50,6 +53,8 @@ pub(crate) fn write_clean(report: &Report, options: JunitOptions) -> Result<Vec<
     Ok(whole)
 }
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 #[cfg(test)]
 pub(crate) mod samples;
 #[cfg(test)]

@@ -22,7 +22,8 @@ pub(super) fn inline(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '@' => out.push_str("&#64;"),
             '\n' | '\r' => out.push(' '),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' | '#' | '!' => {
+            '`' => out.push_str("&#96;"),
+            '\\' | '*' | '_' | '[' | ']' | '|' | '~' | '$' | '#' | '!' => {
                 out.push('\\');
                 out.push(char);
             }
@@ -90,7 +91,7 @@ mod tests {
     fn text_of_others_does_nothing() {
         assert_eq!(
             inline("a|b <img> *x* @me `c`"),
-            "a\\|b &lt;img&gt; \\*x\\* &#64;me \\`c\\`"
+            "a\\|b &lt;img&gt; \\*x\\* &#64;me &#96;c&#96;"
         );
         assert_eq!(inline("node_ready _x_"), "node_ready \\_x\\_");
         assert_eq!(code("a`b|c"), "``a`b\\|c``");

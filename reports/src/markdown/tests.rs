@@ -247,13 +247,33 @@ fn outside(text: &str) -> String {
                 fence.clear();
             }
         } else {
-            // Code spans of a line are those between runs of backticks of the same length.
-            out.push_str(&line.split('`').step_by(2).collect::<String>());
+            out.push_str(&without_spans(line));
             out.push('\n');
         }
     }
     assert!(fence.is_empty(), "every block is closed");
     out
+}
+
+/// A line without its code spans, which end at a run of backticks as long as the one they began with.
+fn without_spans(line: &str) -> String {
+    let ticks = |text: &str| text.len() - text.trim_start_matches('`').len();
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find('`') {
+        out.push_str(&rest[..at]);
+        let length = ticks(&rest[at..]);
+        rest = &rest[at + length..];
+        loop {
+            let end = rest.find('`').expect("every code span is closed");
+            let run = ticks(&rest[end..]);
+            rest = &rest[end + run..];
+            if run == length {
+                break;
+            }
+        }
+    }
+    out + rest
 }
 
 const BEGIN_OF_STATE: &str = "<!-- onboarding-report ";
@@ -290,4 +310,21 @@ fn no_cut_and_no_edit_of_the_state_goes_unseen() {
     ));
     // Line endings of a mail program or an editor are no damage.
     assert_eq!(embedded(&text.replace('\n', "\r\n")), Ok(report));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        cases: 48, failure_persistence: None, max_shrink_iters: 64, ..Default::default()
+    })]
+
+    #[test]
+    fn any_state_is_read_back_and_any_text_is_tame(report in crate::junit::arbitrary::any_report()) {
+        let text = render(&report, &MarkdownOptions::default());
+        proptest::prop_assert_eq!(embedded(&text).unwrap(), cleaned(&report));
+        let prose = outside(&text);
+        let ours = ["<details>", "</details>", "<summary>", "</summary>", "<br>"];
+        let foreign = ours.iter().fold(prose, |text, tag| text.replace(tag, ""));
+        let found = foreign.lines().find(|line| line.contains('<'));
+        proptest::prop_assert_eq!(found, None);
+    }
 }

@@ -50,7 +50,8 @@ pub enum StoreError {
     Thread(std::io::Error),
 }
 
-/// The report of a run, shared by everybody who adds to it. Cheap to clone; the last clone to go writes what is left.
+/// The report of a run, shared by everybody who adds to it. Cheap to clone. The last clone to go writes what is
+/// left, but cannot say that this failed: call [`Store::flush`] at the end.
 #[derive(Clone, Debug)]
 pub struct Store {
     owner: Arc<Owner>,

@@ -142,6 +142,15 @@ fn copies_follow_and_a_run_without_folder_writes_only_them() {
     let victim = dir.path().join("victim");
     fs::write(&victim, "precious").unwrap();
     symlink(&victim, dir.path().join("ci.xml")).unwrap();
+    let error = Store::begin(None, stopped(), copies.clone())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("ci.xml is a link, expected a regular file"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    fs::remove_file(dir.path().join("ci.xml")).unwrap();
     let store = Store::begin(None, stopped(), copies.clone()).unwrap();
     store.update(|report| report.resumed = 5).unwrap();
     let bytes = fs::read(dir.path().join("ci.xml")).unwrap();
@@ -150,11 +159,6 @@ fn copies_follow_and_a_run_without_folder_writes_only_them() {
         String::from_utf8(bytes)
             .unwrap()
             .contains("<failure type=\"VolumesDegraded\"")
-    );
-    assert_eq!(
-        fs::read_to_string(&victim).unwrap(),
-        "precious",
-        "a link is replaced and not followed"
     );
     assert!(!folder.junit().exists());
     drop(store);
