@@ -13,6 +13,8 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::pre::api::CHECKS,
             crate::pre::cluster::CHECKS,
             crate::pre::flux::CHECKS,
+            crate::pre::longhorn::CHECKS,
+            crate::pre::volumes::CHECKS,
         ],
         Phase::GitopsActivation => &[crate::gitops::CHECKS],
         Phase::NodeJoinMonitoring => &[

@@ -7,4 +7,8 @@ pub mod api;
 mod certificate;
 pub mod cluster;
 mod dial;
+#[cfg(test)]
+pub(crate) mod example;
 pub mod flux;
+pub mod longhorn;
+pub mod volumes;
