@@ -236,7 +236,7 @@ fn a_third_reader_agrees_where_it_is_installed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, max_shrink_iters: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn any_report_is_read_back_once_cleaned(report in any_report()) {

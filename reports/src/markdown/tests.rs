@@ -314,7 +314,7 @@ fn no_cut_and_no_edit_of_the_state_goes_unseen() {
 
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig {
-        cases: 48, failure_persistence: None, max_shrink_iters: 64, ..Default::default()
+        failure_persistence: None, max_shrink_iters: 64, ..Default::default()
     })]
 
     #[test]
