@@ -33,7 +33,10 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::monitoring::collected::CHECKS,
             crate::monitoring::shown::CHECKS,
         ],
-        Phase::SecurityValidation => &[crate::security::CHECKS],
+        Phase::SecurityValidation => &[
+            crate::security::rights::CHECKS,
+            crate::security::kubelet::CHECKS,
+        ],
         Phase::PostValidation => &[crate::post::CHECKS],
         Phase::HealthVerification => &[crate::health::CHECKS],
     };
