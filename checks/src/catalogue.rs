@@ -22,7 +22,12 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::join::IDENTITY,
             crate::join::FITNESS,
         ],
-        Phase::StorageIntegration => &[crate::storage::CHECKS],
+        Phase::StorageIntegration => &[
+            crate::storage::SERVICE,
+            crate::storage::DISKS,
+            crate::storage::ENGINES,
+            crate::storage::APPLIED,
+        ],
         Phase::NetworkValidation => &[
             crate::network::flannel::CHECKS,
             crate::network::ranges::CHECKS,
