@@ -306,6 +306,7 @@ impl<'a> Writer<'a> {
             put_or_remove(&mut new["metadata"], "managedFields", old["metadata"]["managedFields"].clone());
         }
         defaults::identify(self.resource, &mut new);
+        defaults::without_nulls(&mut new);
         if !status_only {
             defaults::fill(self.resource, &mut new);
             if self.resource.plural == "services" && self.resource.group.is_empty() {
