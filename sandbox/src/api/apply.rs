@@ -42,12 +42,17 @@ fn typing<'a>(resource: &'a Resource, version: &str) -> Typing<'a> {
 }
 
 fn entries(object: &Value) -> Vec<Value> {
-    object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default()
+    object["metadata"]["managedFields"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
 }
 
 fn set_entries(object: &mut Value, mut entries: Vec<Value>) {
     entries.retain(|entry| !fields::is_empty(&entry["fieldsV1"]));
-    let Some(metadata) = object["metadata"].as_object_mut() else { return };
+    let Some(metadata) = object["metadata"].as_object_mut() else {
+        return;
+    };
     if entries.is_empty() {
         metadata.remove("managedFields");
     } else {
@@ -56,7 +61,13 @@ fn set_entries(object: &mut Value, mut entries: Vec<Value>) {
 }
 
 /// Notes in `new` that this manager has written what differs from `old` (everything when created).
-pub(crate) fn track_update(resource: &Resource, version: &str, manager: &Manager, old: Option<&Value>, new: &mut Value) {
+pub(crate) fn track_update(
+    resource: &Resource,
+    version: &str,
+    manager: &Manager,
+    old: Option<&Value>,
+    new: &mut Value,
+) {
     let typing = typing(resource, version);
     let owned = |object: &Value| {
         let mut object = object.clone();
@@ -65,7 +76,12 @@ pub(crate) fn track_update(resource: &Resource, version: &str, manager: &Manager
             map.remove("kind");
         }
         if let Some(metadata) = object["metadata"].as_object_mut() {
-            metadata.retain(|key, _| matches!(key.as_str(), "labels" | "annotations" | "finalizers" | "ownerReferences"));
+            metadata.retain(|key, _| {
+                matches!(
+                    key.as_str(),
+                    "labels" | "annotations" | "finalizers" | "ownerReferences"
+                )
+            });
         }
         object
     };
@@ -84,11 +100,13 @@ pub(crate) fn track_update(resource: &Resource, version: &str, manager: &Manager
     for entry in &mut list {
         if manager.is(entry, "Update") {
             found = true;
-            entry["fieldsV1"] = fields::union(&fields::subtract(&entry["fieldsV1"], &gone), &changed);
+            entry["fieldsV1"] =
+                fields::union(&fields::subtract(&entry["fieldsV1"], &gone), &changed);
             entry["time"] = now();
             entry["apiVersion"] = manager.api_version.clone().into();
         } else {
-            entry["fieldsV1"] = fields::subtract(&fields::subtract(&entry["fieldsV1"], &changed), &gone);
+            entry["fieldsV1"] =
+                fields::subtract(&fields::subtract(&entry["fieldsV1"], &changed), &gone);
         }
     }
     if !found {
@@ -110,7 +128,10 @@ pub(crate) fn apply(
     let set = fields::of_object(wanted, typing);
     let mut list = entries(live);
     if list.is_empty() && live["metadata"].get("uid").is_some() {
-        let before = Manager { name: "before-first-apply".to_owned(), ..manager.clone() };
+        let before = Manager {
+            name: "before-first-apply".to_owned(),
+            ..manager.clone()
+        };
         list.push(before.entry("Update", fields::of_object(live, typing)));
     }
     let mut conflicts = Vec::new();
@@ -128,10 +149,16 @@ pub(crate) fn apply(
     }
     let mut result = live.clone();
     overlay(&mut result, wanted, typing);
-    let former = list.iter().find(|entry| manager.is(entry, "Apply")).map(|entry| entry["fieldsV1"].clone());
+    let former = list
+        .iter()
+        .find(|entry| manager.is(entry, "Apply"))
+        .map(|entry| entry["fieldsV1"].clone());
     if let Some(former) = &former {
-        let others: Vec<&Value> =
-            list.iter().filter(|entry| !manager.is(entry, "Apply")).map(|entry| &entry["fieldsV1"]).collect();
+        let others: Vec<&Value> = list
+            .iter()
+            .filter(|entry| !manager.is(entry, "Apply"))
+            .map(|entry| &entry["fieldsV1"])
+            .collect();
         fields::prune(&mut result, former, &set, &others);
     }
     // What was taken by force, and what others own that is of the same value, stays theirs only in the second case.
@@ -152,15 +179,28 @@ pub(crate) fn apply(
 }
 
 /// Collects leaves of `set` that `owned` has too and where the values differ: path as text, path as a set.
-fn find_conflicts(set: &Value, owned: &Value, wanted: &Value, live: &Value, path: &str, found: &mut Vec<(String, Value)>) {
+fn find_conflicts(
+    set: &Value,
+    owned: &Value,
+    wanted: &Value,
+    live: &Value,
+    path: &str,
+    found: &mut Vec<(String, Value)>,
+) {
     for (element, child) in set.as_object().into_iter().flatten() {
-        let Some(theirs) = owned.get(element) else { continue };
+        let Some(theirs) = owned.get(element) else {
+            continue;
+        };
         if element == "." {
             continue;
         }
-        let (Some(new), present) = (fields::step(wanted, element), fields::step(live, element)) else { continue };
+        let (Some(new), present) = (fields::step(wanted, element), fields::step(live, element))
+        else {
+            continue;
+        };
         let text = format!("{path}{}", fields::element_text(element));
-        let bare = matches!(new, Value::Object(map) if map.is_empty()) || matches!(new, Value::Array(list) if list.is_empty());
+        let bare = matches!(new, Value::Object(map) if map.is_empty())
+            || matches!(new, Value::Array(list) if list.is_empty());
         if fields::is_empty(child) && !fields::is_empty(theirs) && bare {
             // An empty map or keyed list wants nothing in particular.
             continue;
@@ -172,8 +212,19 @@ fn find_conflicts(set: &Value, owned: &Value, wanted: &Value, live: &Value, path
             continue;
         }
         let mut below = Vec::new();
-        find_conflicts(child, theirs, new, present.unwrap_or(&Value::Null), &text, &mut below);
-        found.extend(below.into_iter().map(|(text, set)| (text, json!({ element: set }))));
+        find_conflicts(
+            child,
+            theirs,
+            new,
+            present.unwrap_or(&Value::Null),
+            &text,
+            &mut below,
+        );
+        found.extend(
+            below
+                .into_iter()
+                .map(|(text, set)| (text, json!({ element: set }))),
+        );
     }
 }
 
@@ -188,14 +239,24 @@ fn conflict(list: &[Value], conflicts: &[Found]) -> Refusal {
         if let Some(subresource) = entry["subresource"].as_str() {
             who.push_str(&format!(" with subresource \"{subresource}\""));
         }
-        who.push_str(&format!(" using {}", entry["apiVersion"].as_str().unwrap_or_default()));
+        who.push_str(&format!(
+            " using {}",
+            entry["apiVersion"].as_str().unwrap_or_default()
+        ));
         if entry["operation"] == "Update" {
-            who.push_str(&format!(" at {}", entry["time"].as_str().unwrap_or_default()));
+            who.push_str(&format!(
+                " at {}",
+                entry["time"].as_str().unwrap_or_default()
+            ));
         }
         if let [(path, _)] = paths.as_slice() {
             lines.push(format!("conflict with {who}: {path}"));
         } else {
-            let paths = paths.iter().map(|(path, _)| format!("- {path}")).collect::<Vec<_>>().join("\n");
+            let paths = paths
+                .iter()
+                .map(|(path, _)| format!("- {path}"))
+                .collect::<Vec<_>>()
+                .join("\n");
             lines.push(format!("conflicts with {who}:\n{paths}"));
         }
         for (path, _) in paths {
@@ -203,7 +264,10 @@ fn conflict(list: &[Value], conflicts: &[Found]) -> Refusal {
         }
     }
     let plural = if total == 1 { "conflict" } else { "conflicts" };
-    Refusal::apply_conflict(format!("Apply failed with {total} {plural}: {}", lines.join("\n")), causes)
+    Refusal::apply_conflict(
+        format!("Apply failed with {total} {plural}: {}", lines.join("\n")),
+        causes,
+    )
 }
 
 /// Lays what is wanted over what is there.
@@ -230,7 +294,10 @@ fn overlay(object: &mut Value, wanted: &Value, typing: Typing<'_>) {
             }
             ListKind::Map(keys) => {
                 for item in wanted {
-                    match object.iter_mut().find(|present| same_item(&keys, present, item)) {
+                    match object
+                        .iter_mut()
+                        .find(|present| same_item(&keys, present, item))
+                    {
                         Some(present) => overlay(present, item, typing.items()),
                         None => object.push(item.clone()),
                     }
@@ -246,7 +313,11 @@ mod tests {
     use super::{super::resource::Registry, *};
 
     fn manager(name: &str) -> Manager {
-        Manager { name: name.into(), api_version: "v1".into(), subresource: String::new() }
+        Manager {
+            name: name.into(),
+            api_version: "v1".into(),
+            subresource: String::new(),
+        }
     }
 
     fn resource(plural: &str) -> std::sync::Arc<Resource> {
@@ -257,45 +328,118 @@ mod tests {
     fn appliers_share_and_conflict_field_by_field() {
         let maps = resource("configmaps");
         let wanted = json!({ "metadata": { "name": "m" }, "data": { "a": "1", "b": "1" } });
-        let live = apply(&maps, "v1", &manager("one"), &json!({ "metadata": {} }), &wanted, false).expect("created");
+        let live = apply(
+            &maps,
+            "v1",
+            &manager("one"),
+            &json!({ "metadata": {} }),
+            &wanted,
+            false,
+        )
+        .expect("created");
         let other = json!({ "data": { "b": "1", "c": "1" } });
-        let live = apply(&maps, "v1", &manager("two"), &live, &other, false).expect("same value is no conflict");
+        let live = apply(&maps, "v1", &manager("two"), &live, &other, false)
+            .expect("same value is no conflict");
         let other = json!({ "data": { "b": "2" } });
-        let refusal = apply(&maps, "v1", &manager("two"), &live, &other, false).expect_err("conflict");
+        let refusal =
+            apply(&maps, "v1", &manager("two"), &live, &other, false).expect_err("conflict");
         assert_eq!(refusal.code, 409);
-        assert_eq!(refusal.message, "Apply failed with 1 conflict: conflict with \"one\" using v1: .data.b");
+        assert_eq!(
+            refusal.message,
+            "Apply failed with 1 conflict: conflict with \"one\" using v1: .data.b"
+        );
         assert_eq!(refusal.details["causes"][0]["field"], ".data.b");
         let live = apply(&maps, "v1", &manager("two"), &live, &other, true).expect("forced");
-        assert_eq!(live["data"], json!({ "a": "1", "b": "2" }), "c was only two's, who no longer wants it");
-        let live = apply(&maps, "v1", &manager("one"), &live, &json!({ "data": {} }), false).expect("let go");
+        assert_eq!(
+            live["data"],
+            json!({ "a": "1", "b": "2" }),
+            "c was only two's, who no longer wants it"
+        );
+        let live = apply(
+            &maps,
+            "v1",
+            &manager("one"),
+            &live,
+            &json!({ "data": {} }),
+            false,
+        )
+        .expect("let go");
         assert_eq!(live["data"], json!({ "b": "2" }));
     }
 
     #[test]
     fn updates_take_fields_over() {
         let nodes = resource("nodes");
-        let wanted = json!({ "spec": { "unschedulable": true }, "metadata": { "labels": { "a": "1" } } });
-        let live = apply(&nodes, "v1", &manager("flux"), &json!({ "metadata": {} }), &wanted, false).expect("created");
+        let wanted =
+            json!({ "spec": { "unschedulable": true }, "metadata": { "labels": { "a": "1" } } });
+        let live = apply(
+            &nodes,
+            "v1",
+            &manager("flux"),
+            &json!({ "metadata": {} }),
+            &wanted,
+            false,
+        )
+        .expect("created");
         let mut new = live.clone();
         new["spec"]["unschedulable"] = false.into();
         track_update(&nodes, "v1", &manager("kubectl"), Some(&live), &mut new);
-        let owners = new["metadata"]["managedFields"].as_array().expect("managers");
-        assert_eq!(owners[0]["fieldsV1"], json!({ "f:metadata": { "f:labels": { "f:a": {} } } }));
-        assert_eq!(owners[1]["fieldsV1"], json!({ "f:spec": { "f:unschedulable": {} } }));
-        let refusal = apply(&nodes, "v1", &manager("flux"), &new, &wanted, false).expect_err("conflict");
-        assert!(refusal.message.contains("conflict with \"kubectl\" using v1 at "), "{}", refusal.message);
-        assert!(refusal.message.ends_with(": .spec.unschedulable"), "{}", refusal.message);
+        let owners = new["metadata"]["managedFields"]
+            .as_array()
+            .expect("managers");
+        assert_eq!(
+            owners[0]["fieldsV1"],
+            json!({ "f:metadata": { "f:labels": { "f:a": {} } } })
+        );
+        assert_eq!(
+            owners[1]["fieldsV1"],
+            json!({ "f:spec": { "f:unschedulable": {} } })
+        );
+        let refusal =
+            apply(&nodes, "v1", &manager("flux"), &new, &wanted, false).expect_err("conflict");
+        assert!(
+            refusal
+                .message
+                .contains("conflict with \"kubectl\" using v1 at "),
+            "{}",
+            refusal.message
+        );
+        assert!(
+            refusal.message.ends_with(": .spec.unschedulable"),
+            "{}",
+            refusal.message
+        );
     }
 
     #[test]
     fn items_of_keyed_lists_belong_to_those_who_named_them() {
         let pods = resource("pods");
         let one = json!({ "spec": { "containers": [{ "name": "x", "image": "1" }] } });
-        let live = apply(&pods, "v1", &manager("one"), &json!({ "metadata": {} }), &one, false).expect("created");
+        let live = apply(
+            &pods,
+            "v1",
+            &manager("one"),
+            &json!({ "metadata": {} }),
+            &one,
+            false,
+        )
+        .expect("created");
         let two = json!({ "spec": { "containers": [{ "name": "y", "image": "1" }] } });
-        let live = apply(&pods, "v1", &manager("two"), &live, &two, false).expect("another container");
+        let live =
+            apply(&pods, "v1", &manager("two"), &live, &two, false).expect("another container");
         assert_eq!(live["spec"]["containers"].as_array().map(Vec::len), Some(2));
-        let live = apply(&pods, "v1", &manager("two"), &live, &json!({ "spec": {} }), false).expect("let go");
-        assert_eq!(live["spec"]["containers"], json!([{ "name": "x", "image": "1" }]));
+        let live = apply(
+            &pods,
+            "v1",
+            &manager("two"),
+            &live,
+            &json!({ "spec": {} }),
+            false,
+        )
+        .expect("let go");
+        assert_eq!(
+            live["spec"]["containers"],
+            json!([{ "name": "x", "image": "1" }])
+        );
     }
 }

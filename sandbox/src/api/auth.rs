@@ -22,13 +22,23 @@ impl User {
     pub(crate) fn new(name: impl Into<String>, groups: &[&str]) -> Self {
         let mut groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
         groups.push("system:authenticated".to_owned());
-        Self { name: name.into(), groups, uid: String::new() }
+        Self {
+            name: name.into(),
+            groups,
+            uid: String::new(),
+        }
     }
 
     /// A service account, with the groups that every one has.
     pub(crate) fn service_account(namespace: &str, name: &str, uid: &str) -> Self {
-        let groups = ["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}")];
-        Self { uid: uid.to_owned(), ..Self::new(format!("system:serviceaccount:{namespace}:{name}"), &groups) }
+        let groups = [
+            "system:serviceaccounts",
+            &format!("system:serviceaccounts:{namespace}"),
+        ];
+        Self {
+            uid: uid.to_owned(),
+            ..Self::new(format!("system:serviceaccount:{namespace}:{name}"), &groups)
+        }
     }
 
     /// `UserInfo` of authentication reviews.
@@ -52,11 +62,21 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     pub(crate) fn add(&self, token: &str, user: User) {
-        self.users.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(token.to_owned(), user);
+        self.users
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(token.to_owned(), user);
     }
 
     /// Makes a token for a service account (TokenRequest).
-    pub(crate) fn issue(&self, namespace: &str, name: &str, uid: &str, seconds: i64, audiences: &Value) -> String {
+    pub(crate) fn issue(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        seconds: i64,
+        audiences: &Value,
+    ) -> String {
         let token = token_text(namespace, name, uid, Some(seconds), audiences);
         self.add(&token, User::service_account(namespace, name, uid));
         token
@@ -67,7 +87,12 @@ impl Tokens {
         if token.is_empty() {
             return None;
         }
-        if let Some(user) = self.users.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(token) {
+        if let Some(user) = self
+            .users
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get(token)
+        {
             // A token does not outlive its service account.
             if let Some(account) = user.name.strip_prefix("system:serviceaccount:") {
                 let (namespace, name) = account.split_once(':')?;
@@ -81,14 +106,19 @@ impl Tokens {
         let (namespace, name) = account.split_once(':')?;
         let secrets = store.all("", "secrets", namespace);
         let secret = secrets.iter().find(|secret| {
-            secret["type"] == SECRET_TYPE && secret["data"]["token"].as_str() == Some(encoded.as_str())
+            secret["type"] == SECRET_TYPE
+                && secret["data"]["token"].as_str() == Some(encoded.as_str())
         })?;
         let resource = store.registry.find("", "serviceaccounts")?;
         let holder = store.get(&resource, namespace, name)?;
         if secret["metadata"]["annotations"][ACCOUNT_ANNOTATION] != name {
             return None;
         }
-        Some(User::service_account(namespace, name, holder["metadata"]["uid"].as_str().unwrap_or_default()))
+        Some(User::service_account(
+            namespace,
+            name,
+            holder["metadata"]["uid"].as_str().unwrap_or_default(),
+        ))
     }
 }
 
@@ -99,7 +129,13 @@ pub(crate) const ACCOUNT_ANNOTATION: &str = "kubernetes.io/service-account.name"
 
 /// A token in the shape of a JSON Web Token, so that clients which look inside find the usual claims. Its signature is
 /// random: what makes it valid is that the server remembers it.
-pub(crate) fn token_text(namespace: &str, name: &str, uid: &str, seconds: Option<i64>, audiences: &Value) -> String {
+pub(crate) fn token_text(
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    seconds: Option<i64>,
+    audiences: &Value,
+) -> String {
     let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let issued = jiff::Timestamp::now().as_second();
     let mut claims = json!({
@@ -112,17 +148,29 @@ pub(crate) fn token_text(namespace: &str, name: &str, uid: &str, seconds: Option
     if let Some(seconds) = seconds {
         claims["exp"] = (issued + seconds).into();
     }
-    let signature: Vec<u8> =
-        (0..4).flat_map(|_| uuid::Uuid::new_v4().into_bytes()).collect();
+    let signature: Vec<u8> = (0..4)
+        .flat_map(|_| uuid::Uuid::new_v4().into_bytes())
+        .collect();
     let header = engine.encode(json!({ "alg": "RS256", "kid": "sandbox" }).to_string());
-    format!("{header}.{}.{}", engine.encode(claims.to_string()), engine.encode(signature))
+    format!(
+        "{header}.{}.{}",
+        engine.encode(claims.to_string()),
+        engine.encode(signature)
+    )
 }
 
 /// `namespace:name` of the service account that a token says it is of.
 fn claims(token: &str) -> Option<String> {
-    let body = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let body = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(token.split('.').nth(1)?)
+        .ok()?;
     let claims: Value = serde_json::from_slice(&body).ok()?;
-    Some(claims["sub"].as_str()?.strip_prefix("system:serviceaccount:")?.to_owned())
+    Some(
+        claims["sub"]
+            .as_str()?
+            .strip_prefix("system:serviceaccount:")?
+            .to_owned(),
+    )
 }
 
 /// Fills a service-account-token Secret, if its service account exists.
@@ -130,16 +178,26 @@ pub(crate) fn fill_secret(transaction: &super::store::Transaction<'_>, secret: &
     if secret["type"] != SECRET_TYPE || secret["data"].get("token").is_some() {
         return;
     }
-    let namespace = secret["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
-    let name = secret["metadata"]["annotations"][ACCOUNT_ANNOTATION].as_str().unwrap_or_default().to_owned();
-    let Some(account) = transaction.find("", "serviceaccounts", &namespace, &name) else { return };
+    let namespace = secret["metadata"]["namespace"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let name = secret["metadata"]["annotations"][ACCOUNT_ANNOTATION]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let Some(account) = transaction.find("", "serviceaccounts", &namespace, &name) else {
+        return;
+    };
     let uid = account["metadata"]["uid"].as_str().unwrap_or_default();
     let engine = base64::engine::general_purpose::STANDARD;
     if !secret["data"].is_object() {
         secret["data"] = json!({});
     }
     secret["metadata"]["annotations"]["kubernetes.io/service-account.uid"] = uid.into();
-    secret["data"]["token"] = engine.encode(token_text(&namespace, &name, uid, None, &Value::Null)).into();
+    secret["data"]["token"] = engine
+        .encode(token_text(&namespace, &name, uid, None, &Value::Null))
+        .into();
     secret["data"]["namespace"] = engine.encode(&namespace).into();
     secret["data"]["ca.crt"] = engine.encode(transaction.ca()).into();
 }

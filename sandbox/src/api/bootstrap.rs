@@ -8,7 +8,9 @@ use super::store::Store;
 fn objects() -> Vec<Value> {
     let mut objects: Vec<Value> = ["default", "kube-system", "kube-public", "kube-node-lease"]
         .iter()
-        .map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }))
+        .map(
+            |name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }),
+        )
         .collect();
     objects.push(json!({
         "apiVersion": "v1", "kind": "Service",
@@ -41,19 +43,29 @@ fn objects() -> Vec<Value> {
         { "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings", "roles"], "verbs": ["*"] },
         { "apiGroups": ["authorization.k8s.io"], "resources": ["localsubjectaccessreviews"], "verbs": ["create"] },
     ]);
-    objects.push(role("cluster-admin", json!([
-        { "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] },
-        { "nonResourceURLs": ["*"], "verbs": ["*"] },
-    ])));
-    for (name, rules, into) in [("view", json!(view), "edit"), ("edit", json!(edit), "admin"), ("admin", admin, "")] {
+    objects.push(role(
+        "cluster-admin",
+        json!([
+            { "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] },
+            { "nonResourceURLs": ["*"], "verbs": ["*"] },
+        ]),
+    ));
+    for (name, rules, into) in [
+        ("view", json!(view), "edit"),
+        ("edit", json!(edit), "admin"),
+        ("admin", admin, ""),
+    ] {
         let mut part = role(&format!("system:aggregate-to-{name}"), rules);
-        part["metadata"]["labels"][format!("rbac.authorization.k8s.io/aggregate-to-{name}")] = "true".into();
+        part["metadata"]["labels"][format!("rbac.authorization.k8s.io/aggregate-to-{name}")] =
+            "true".into();
         objects.push(part);
         let mut whole = role(name, Value::Null);
         let label = format!("rbac.authorization.k8s.io/aggregate-to-{name}");
-        whole["aggregationRule"] = json!({ "clusterRoleSelectors": [{ "matchLabels": { label: "true" } }] });
+        whole["aggregationRule"] =
+            json!({ "clusterRoleSelectors": [{ "matchLabels": { label: "true" } }] });
         if !into.is_empty() {
-            whole["metadata"]["labels"][format!("rbac.authorization.k8s.io/aggregate-to-{into}")] = "true".into();
+            whole["metadata"]["labels"][format!("rbac.authorization.k8s.io/aggregate-to-{into}")] =
+                "true".into();
         }
         objects.push(whole);
     }
@@ -74,9 +86,21 @@ fn objects() -> Vec<Value> {
     ])));
     for (name, role, group) in [
         ("cluster-admin", "cluster-admin", "system:masters"),
-        ("system:basic-user", "system:basic-user", "system:authenticated"),
-        ("system:discovery", "system:discovery", "system:authenticated"),
-        ("system:public-info-viewer", "system:public-info-viewer", "system:authenticated"),
+        (
+            "system:basic-user",
+            "system:basic-user",
+            "system:authenticated",
+        ),
+        (
+            "system:discovery",
+            "system:discovery",
+            "system:authenticated",
+        ),
+        (
+            "system:public-info-viewer",
+            "system:public-info-viewer",
+            "system:authenticated",
+        ),
     ] {
         objects.push(json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
@@ -102,7 +126,9 @@ pub(crate) fn load(store: &Store) -> Result<(), super::store::LoadError> {
     let missing = objects().into_iter().filter(|object| {
         let api_version = object["apiVersion"].as_str().unwrap_or_default();
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        let resource = store.registry.find_kind(group, object["kind"].as_str().unwrap_or_default());
+        let resource = store
+            .registry
+            .find_kind(group, object["kind"].as_str().unwrap_or_default());
         let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
         resource.is_some_and(|r| store.get(&r, text("namespace"), text("name")).is_none())
     });

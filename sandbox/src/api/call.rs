@@ -30,7 +30,10 @@ pub(crate) struct Query(pub(crate) Vec<(String, String)>);
 
 impl Query {
     pub(crate) fn parse(text: &str) -> Self {
-        let pairs = text.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty());
+        let pairs = text
+            .trim_start_matches('?')
+            .split('&')
+            .filter(|pair| !pair.is_empty());
         Self(
             pairs
                 .map(|pair| {
@@ -42,7 +45,11 @@ impl Query {
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+        self.0
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, v)| v.as_str())
+            .filter(|v| !v.is_empty())
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
@@ -50,13 +57,23 @@ impl Query {
     }
 
     pub(crate) fn flag(&self, key: &str) -> bool {
-        self.0.iter().any(|(k, v)| k == key && (v.is_empty() || v == "true" || v == "1"))
+        self.0
+            .iter()
+            .any(|(k, v)| k == key && (v.is_empty() || v == "true" || v == "1"))
     }
 
     /// The parameters as text for people; encoded only as far as reading it again needs.
     pub(crate) fn text(&self) -> String {
-        let encoded = |text: &str| text.replace('%', "%25").replace('&', "%26").replace(' ', "+");
-        self.0.iter().map(|(k, v)| format!("{k}={}", encoded(v))).collect::<Vec<_>>().join("&")
+        let encoded = |text: &str| {
+            text.replace('%', "%25")
+                .replace('&', "%26")
+                .replace(' ', "+")
+        };
+        self.0
+            .iter()
+            .map(|(k, v)| format!("{k}={}", encoded(v)))
+            .collect::<Vec<_>>()
+            .join("&")
     }
 
     pub(crate) fn dry_run(&self) -> bool {
@@ -139,7 +156,12 @@ impl Call {
             "PATCH" => "patch",
             "DELETE" if single => "delete",
             "DELETE" => "deletecollection",
-            other => return Self { verb: other.to_lowercase(), ..call },
+            other => {
+                return Self {
+                    verb: other.to_lowercase(),
+                    ..call
+                };
+            }
         }
         .to_owned();
         call
@@ -166,7 +188,11 @@ fn path_after(path: &str, segments: usize) -> String {
         rest = rest.trim_start_matches('/');
         rest = rest.find('/').map_or("", |at| &rest[at..]);
     }
-    if rest.is_empty() { "/".to_owned() } else { decode(&rest.replace('+', "%2B")) }
+    if rest.is_empty() {
+        "/".to_owned()
+    } else {
+        decode(&rest.replace('+', "%2B"))
+    }
 }
 
 #[cfg(test)]
@@ -181,11 +207,32 @@ mod tests {
     #[test]
     fn paths_become_resources() {
         let call = read("GET", "/api/v1/namespaces/default/pods/a/log?container=x");
-        assert_eq!((call.verb.as_str(), call.resource_path().as_str(), call.name.as_str()), ("get", "pods/log", "a"));
+        assert_eq!(
+            (
+                call.verb.as_str(),
+                call.resource_path().as_str(),
+                call.name.as_str()
+            ),
+            ("get", "pods/log", "a")
+        );
         let call = read("GET", "/apis/apps/v1/deployments?watch=true");
-        assert_eq!((call.verb.as_str(), call.group.as_str(), call.namespace.as_str()), ("watch", "apps", ""));
+        assert_eq!(
+            (
+                call.verb.as_str(),
+                call.group.as_str(),
+                call.namespace.as_str()
+            ),
+            ("watch", "apps", "")
+        );
         let call = read("DELETE", "/api/v1/namespaces/x");
-        assert_eq!((call.verb.as_str(), call.resource.as_str(), call.name.as_str()), ("delete", "namespaces", "x"));
+        assert_eq!(
+            (
+                call.verb.as_str(),
+                call.resource.as_str(),
+                call.name.as_str()
+            ),
+            ("delete", "namespaces", "x")
+        );
         let call = read("PUT", "/api/v1/namespaces/x/finalize");
         assert_eq!(call.resource_path(), "namespaces/finalize");
         assert!(!read("GET", "/readyz?verbose").is_resource());
@@ -194,8 +241,14 @@ mod tests {
 
     #[test]
     fn proxied_paths_and_encodings_stay_whole() {
-        let call = read("GET", "/api/v1/namespaces/m/services/http:prom:9090/proxy/api/v1/query?query=up%3D%3D1");
-        assert_eq!((call.name.as_str(), call.rest.as_str()), ("http:prom:9090", "/api/v1/query"));
+        let call = read(
+            "GET",
+            "/api/v1/namespaces/m/services/http:prom:9090/proxy/api/v1/query?query=up%3D%3D1",
+        );
+        assert_eq!(
+            (call.name.as_str(), call.rest.as_str()),
+            ("http:prom:9090", "/api/v1/query")
+        );
         assert_eq!(call.query.get("query"), Some("up==1"));
         assert_eq!(read("GET", "/api/v1/nodes/a/proxy").rest, "/");
     }

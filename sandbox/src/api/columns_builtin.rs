@@ -20,12 +20,24 @@ pub(crate) fn of(resource: &Resource) -> Vec<Row> {
             ("Status", "string", 0, node_status),
             ("Roles", "string", 0, node_roles),
             AGE,
-            ("Version", "string", 0, |o| o["status"]["nodeInfo"]["kubeletVersion"].clone()),
-            ("Internal-IP", "string", 1, |o| node_address(o, "InternalIP")),
-            ("External-IP", "string", 1, |o| node_address(o, "ExternalIP")),
-            ("OS-Image", "string", 1, |o| known(&o["status"]["nodeInfo"]["osImage"])),
-            ("Kernel-Version", "string", 1, |o| known(&o["status"]["nodeInfo"]["kernelVersion"])),
-            ("Container-Runtime", "string", 1, |o| known(&o["status"]["nodeInfo"]["containerRuntimeVersion"])),
+            ("Version", "string", 0, |o| {
+                o["status"]["nodeInfo"]["kubeletVersion"].clone()
+            }),
+            ("Internal-IP", "string", 1, |o| {
+                node_address(o, "InternalIP")
+            }),
+            ("External-IP", "string", 1, |o| {
+                node_address(o, "ExternalIP")
+            }),
+            ("OS-Image", "string", 1, |o| {
+                known(&o["status"]["nodeInfo"]["osImage"])
+            }),
+            ("Kernel-Version", "string", 1, |o| {
+                known(&o["status"]["nodeInfo"]["kernelVersion"])
+            }),
+            ("Container-Runtime", "string", 1, |o| {
+                known(&o["status"]["nodeInfo"]["containerRuntimeVersion"])
+            }),
         ],
         ("", "pods") => vec![
             ("Ready", "string", 0, pod::ready),
@@ -34,10 +46,15 @@ pub(crate) fn of(resource: &Resource) -> Vec<Row> {
             AGE,
             ("IP", "string", 1, |o| none(&o["status"]["podIP"])),
             ("Node", "string", 1, |o| none(&o["spec"]["nodeName"])),
-            ("Nominated Node", "string", 1, |o| none(&o["status"]["nominatedNodeName"])),
+            ("Nominated Node", "string", 1, |o| {
+                none(&o["status"]["nominatedNodeName"])
+            }),
             ("Readiness Gates", "string", 1, |_| "<none>".into()),
         ],
-        ("", "namespaces") => vec![("Status", "string", 0, |o| o["status"]["phase"].clone()), AGE],
+        ("", "namespaces") => vec![
+            ("Status", "string", 0, |o| o["status"]["phase"].clone()),
+            AGE,
+        ],
         ("", "services") => vec![
             ("Type", "string", 0, |o| o["spec"]["type"].clone()),
             ("Cluster-IP", "string", 0, |o| none(&o["spec"]["clusterIP"])),
@@ -47,9 +64,20 @@ pub(crate) fn of(resource: &Resource) -> Vec<Row> {
             ("Selector", "string", 1, |o| pairs(&o["spec"]["selector"])),
         ],
         ("", "endpoints") => vec![("Endpoints", "string", 0, endpoints), AGE],
-        ("", "secrets") => vec![("Type", "string", 0, |o| o["type"].clone()), ("Data", "string", 0, |o| size(&o["data"])), AGE],
+        ("", "secrets") => vec![
+            ("Type", "string", 0, |o| o["type"].clone()),
+            ("Data", "string", 0, |o| size(&o["data"])),
+            AGE,
+        ],
         ("", "configmaps") => {
-            vec![("Data", "string", 0, |o| (count(&o["data"]) + count(&o["binaryData"])).to_string().into()), AGE]
+            vec![
+                ("Data", "string", 0, |o| {
+                    (count(&o["data"]) + count(&o["binaryData"]))
+                        .to_string()
+                        .into()
+                }),
+                AGE,
+            ]
         }
         ("", "serviceaccounts") => vec![("Secrets", "string", 0, |o| size(&o["secrets"])), AGE],
         ("", "events") | ("events.k8s.io", "events") => vec![
@@ -57,114 +85,228 @@ pub(crate) fn of(resource: &Resource) -> Vec<Row> {
             ("Type", "string", 0, |o| o["type"].clone()),
             ("Reason", "string", 0, |o| o["reason"].clone()),
             ("Object", "string", 0, involved),
-            ("Subobject", "string", 1, |o| o["involvedObject"]["fieldPath"].as_str().unwrap_or_default().into()),
+            ("Subobject", "string", 1, |o| {
+                o["involvedObject"]["fieldPath"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .into()
+            }),
             ("Source", "string", 1, source),
-            ("Message", "string", 0, |o| o["message"].as_str().unwrap_or_default().trim().into()),
+            ("Message", "string", 0, |o| {
+                o["message"].as_str().unwrap_or_default().trim().into()
+            }),
             ("First Seen", "string", 1, first_seen),
-            ("Count", "string", 1, |o| o["count"].as_i64().unwrap_or(1).to_string().into()),
+            ("Count", "string", 1, |o| {
+                o["count"].as_i64().unwrap_or(1).to_string().into()
+            }),
         ],
         ("", "persistentvolumeclaims") => vec![
-            ("Status", "string", 0, |o| going_or(o, &o["status"]["phase"])),
+            ("Status", "string", 0, |o| {
+                going_or(o, &o["status"]["phase"])
+            }),
             ("Volume", "string", 0, |o| text(&o["spec"]["volumeName"])),
-            ("Capacity", "string", 0, |o| text(&o["status"]["capacity"]["storage"])),
-            ("Access Modes", "string", 0, |o| modes(&o["status"]["accessModes"])),
-            ("StorageClass", "string", 0, |o| text(&o["spec"]["storageClassName"])),
+            ("Capacity", "string", 0, |o| {
+                text(&o["status"]["capacity"]["storage"])
+            }),
+            ("Access Modes", "string", 0, |o| {
+                modes(&o["status"]["accessModes"])
+            }),
+            ("StorageClass", "string", 0, |o| {
+                text(&o["spec"]["storageClassName"])
+            }),
             ("VolumeAttributesClass", "string", 0, |_| "<unset>".into()),
             AGE,
-            ("VolumeMode", "string", 1, |o| text(&o["spec"]["volumeMode"])),
+            ("VolumeMode", "string", 1, |o| {
+                text(&o["spec"]["volumeMode"])
+            }),
         ],
         ("", "persistentvolumes") => vec![
-            ("Capacity", "string", 0, |o| text(&o["spec"]["capacity"]["storage"])),
-            ("Access Modes", "string", 0, |o| modes(&o["spec"]["accessModes"])),
-            ("Reclaim Policy", "string", 0, |o| text(&o["spec"]["persistentVolumeReclaimPolicy"])),
-            ("Status", "string", 0, |o| going_or(o, &o["status"]["phase"])),
+            ("Capacity", "string", 0, |o| {
+                text(&o["spec"]["capacity"]["storage"])
+            }),
+            ("Access Modes", "string", 0, |o| {
+                modes(&o["spec"]["accessModes"])
+            }),
+            ("Reclaim Policy", "string", 0, |o| {
+                text(&o["spec"]["persistentVolumeReclaimPolicy"])
+            }),
+            ("Status", "string", 0, |o| {
+                going_or(o, &o["status"]["phase"])
+            }),
             ("Claim", "string", 0, claim),
-            ("StorageClass", "string", 0, |o| text(&o["spec"]["storageClassName"])),
+            ("StorageClass", "string", 0, |o| {
+                text(&o["spec"]["storageClassName"])
+            }),
             ("VolumeAttributesClass", "string", 0, |_| "<unset>".into()),
             ("Reason", "string", 0, |o| text(&o["status"]["reason"])),
             AGE,
-            ("VolumeMode", "string", 1, |o| text(&o["spec"]["volumeMode"])),
+            ("VolumeMode", "string", 1, |o| {
+                text(&o["spec"]["volumeMode"])
+            }),
         ],
         ("apps", "deployments") => vec![
-            ("Ready", "string", 0, |o| of_wanted(&o["status"]["readyReplicas"], &o["spec"]["replicas"])),
-            ("Up-to-date", "string", 0, |o| number(&o["status"]["updatedReplicas"])),
-            ("Available", "string", 0, |o| number(&o["status"]["availableReplicas"])),
+            ("Ready", "string", 0, |o| {
+                of_wanted(&o["status"]["readyReplicas"], &o["spec"]["replicas"])
+            }),
+            ("Up-to-date", "string", 0, |o| {
+                number(&o["status"]["updatedReplicas"])
+            }),
+            ("Available", "string", 0, |o| {
+                number(&o["status"]["availableReplicas"])
+            }),
             AGE,
             ("Containers", "string", 1, |o| containers(o, "name")),
             ("Images", "string", 1, |o| containers(o, "image")),
-            ("Selector", "string", 1, |o| pairs(&o["spec"]["selector"]["matchLabels"])),
+            ("Selector", "string", 1, |o| {
+                pairs(&o["spec"]["selector"]["matchLabels"])
+            }),
         ],
         ("apps", "statefulsets") => vec![
-            ("Ready", "string", 0, |o| of_wanted(&o["status"]["readyReplicas"], &o["spec"]["replicas"])),
+            ("Ready", "string", 0, |o| {
+                of_wanted(&o["status"]["readyReplicas"], &o["spec"]["replicas"])
+            }),
             AGE,
             ("Containers", "string", 1, |o| containers(o, "name")),
             ("Images", "string", 1, |o| containers(o, "image")),
         ],
         ("apps", "replicasets") => vec![
             ("Desired", "integer", 0, |o| number(&o["spec"]["replicas"])),
-            ("Current", "integer", 0, |o| number(&o["status"]["replicas"])),
-            ("Ready", "integer", 0, |o| number(&o["status"]["readyReplicas"])),
+            ("Current", "integer", 0, |o| {
+                number(&o["status"]["replicas"])
+            }),
+            ("Ready", "integer", 0, |o| {
+                number(&o["status"]["readyReplicas"])
+            }),
             AGE,
             ("Containers", "string", 1, |o| containers(o, "name")),
             ("Images", "string", 1, |o| containers(o, "image")),
-            ("Selector", "string", 1, |o| pairs(&o["spec"]["selector"]["matchLabels"])),
+            ("Selector", "string", 1, |o| {
+                pairs(&o["spec"]["selector"]["matchLabels"])
+            }),
         ],
         ("apps", "daemonsets") => vec![
-            ("Desired", "integer", 0, |o| number(&o["status"]["desiredNumberScheduled"])),
-            ("Current", "integer", 0, |o| number(&o["status"]["currentNumberScheduled"])),
-            ("Ready", "integer", 0, |o| number(&o["status"]["numberReady"])),
-            ("Up-to-date", "integer", 0, |o| number(&o["status"]["updatedNumberScheduled"])),
-            ("Available", "integer", 0, |o| number(&o["status"]["numberAvailable"])),
-            ("Node Selector", "string", 0, |o| pairs(&o["spec"]["template"]["spec"]["nodeSelector"])),
+            ("Desired", "integer", 0, |o| {
+                number(&o["status"]["desiredNumberScheduled"])
+            }),
+            ("Current", "integer", 0, |o| {
+                number(&o["status"]["currentNumberScheduled"])
+            }),
+            ("Ready", "integer", 0, |o| {
+                number(&o["status"]["numberReady"])
+            }),
+            ("Up-to-date", "integer", 0, |o| {
+                number(&o["status"]["updatedNumberScheduled"])
+            }),
+            ("Available", "integer", 0, |o| {
+                number(&o["status"]["numberAvailable"])
+            }),
+            ("Node Selector", "string", 0, |o| {
+                pairs(&o["spec"]["template"]["spec"]["nodeSelector"])
+            }),
             AGE,
             ("Containers", "string", 1, |o| containers(o, "name")),
             ("Images", "string", 1, |o| containers(o, "image")),
-            ("Selector", "string", 1, |o| pairs(&o["spec"]["selector"]["matchLabels"])),
+            ("Selector", "string", 1, |o| {
+                pairs(&o["spec"]["selector"]["matchLabels"])
+            }),
         ],
         ("batch", "jobs") => vec![
             ("Status", "string", 0, job_status),
-            ("Completions", "string", 0, |o| of_wanted(&o["status"]["succeeded"], &o["spec"]["completions"])),
+            ("Completions", "string", 0, |o| {
+                of_wanted(&o["status"]["succeeded"], &o["spec"]["completions"])
+            }),
             ("Duration", "string", 0, job_duration),
             AGE,
             ("Containers", "string", 1, |o| containers(o, "name")),
             ("Images", "string", 1, |o| containers(o, "image")),
         ],
         ("policy", "poddisruptionbudgets") => vec![
-            ("Min Available", "string", 0, |o| available(&o["spec"]["minAvailable"])),
-            ("Max Unavailable", "string", 0, |o| available(&o["spec"]["maxUnavailable"])),
-            ("Allowed Disruptions", "integer", 0, |o| number(&o["status"]["disruptionsAllowed"])),
+            ("Min Available", "string", 0, |o| {
+                available(&o["spec"]["minAvailable"])
+            }),
+            ("Max Unavailable", "string", 0, |o| {
+                available(&o["spec"]["maxUnavailable"])
+            }),
+            ("Allowed Disruptions", "integer", 0, |o| {
+                number(&o["status"]["disruptionsAllowed"])
+            }),
             AGE,
         ],
-        ("coordination.k8s.io", "leases") => vec![("Holder", "string", 0, |o| text(&o["spec"]["holderIdentity"])), AGE],
+        ("coordination.k8s.io", "leases") => vec![
+            ("Holder", "string", 0, |o| {
+                text(&o["spec"]["holderIdentity"])
+            }),
+            AGE,
+        ],
         ("discovery.k8s.io", "endpointslices") => vec![
             ("AddressType", "string", 0, |o| text(&o["addressType"])),
-            ("Ports", "string", 0, |o| join(&o["ports"], |p| plain(&p["port"]))),
-            ("Endpoints", "string", 0, |o| join(&o["endpoints"], |e| plain(&e["addresses"][0]))),
+            ("Ports", "string", 0, |o| {
+                join(&o["ports"], |p| plain(&p["port"]))
+            }),
+            ("Endpoints", "string", 0, |o| {
+                join(&o["endpoints"], |e| plain(&e["addresses"][0]))
+            }),
             AGE,
         ],
         ("storage.k8s.io", "storageclasses") => vec![
             ("Provisioner", "string", 0, |o| text(&o["provisioner"])),
             ("ReclaimPolicy", "string", 0, |o| text(&o["reclaimPolicy"])),
-            ("VolumeBindingMode", "string", 0, |o| text(&o["volumeBindingMode"])),
-            ("AllowVolumeExpansion", "string", 0, |o| (o["allowVolumeExpansion"] == true).into()),
+            ("VolumeBindingMode", "string", 0, |o| {
+                text(&o["volumeBindingMode"])
+            }),
+            ("AllowVolumeExpansion", "string", 0, |o| {
+                (o["allowVolumeExpansion"] == true).into()
+            }),
             AGE,
         ],
-        ("storage.k8s.io", "csinodes") => vec![("Drivers", "integer", 0, |o| count(&o["spec"]["drivers"]).into()), AGE],
+        ("storage.k8s.io", "csinodes") => vec![
+            ("Drivers", "integer", 0, |o| {
+                count(&o["spec"]["drivers"]).into()
+            }),
+            AGE,
+        ],
         ("storage.k8s.io", "volumeattachments") => vec![
             ("Attacher", "string", 0, |o| text(&o["spec"]["attacher"])),
-            ("PV", "string", 0, |o| text(&o["spec"]["source"]["persistentVolumeName"])),
+            ("PV", "string", 0, |o| {
+                text(&o["spec"]["source"]["persistentVolumeName"])
+            }),
             ("Node", "string", 0, |o| text(&o["spec"]["nodeName"])),
-            ("Attached", "boolean", 0, |o| (o["status"]["attached"] == true).into()),
+            ("Attached", "boolean", 0, |o| {
+                (o["status"]["attached"] == true).into()
+            }),
             AGE,
         ],
         ("networking.k8s.io", "networkpolicies") => {
-            vec![("Pod-Selector", "string", 0, |o| pairs(&o["spec"]["podSelector"]["matchLabels"])), AGE]
+            vec![
+                ("Pod-Selector", "string", 0, |o| {
+                    pairs(&o["spec"]["podSelector"]["matchLabels"])
+                }),
+                AGE,
+            ]
         }
         ("networking.k8s.io", "ingresses") => vec![
-            ("Class", "string", 0, |o| none(&o["spec"]["ingressClassName"])),
-            ("Hosts", "string", 0, |o| join(&o["spec"]["rules"], |r| r["host"].as_str().unwrap_or("*").to_owned())),
-            ("Address", "string", 0, |o| join_or(&o["status"]["loadBalancer"]["ingress"], |i| plain(&i["ip"]), "")),
-            ("Ports", "string", 0, |o| if o["spec"]["tls"].is_array() { "80, 443".into() } else { "80".into() }),
+            ("Class", "string", 0, |o| {
+                none(&o["spec"]["ingressClassName"])
+            }),
+            ("Hosts", "string", 0, |o| {
+                join(&o["spec"]["rules"], |r| {
+                    r["host"].as_str().unwrap_or("*").to_owned()
+                })
+            }),
+            ("Address", "string", 0, |o| {
+                join_or(
+                    &o["status"]["loadBalancer"]["ingress"],
+                    |i| plain(&i["ip"]),
+                    "",
+                )
+            }),
+            ("Ports", "string", 0, |o| {
+                if o["spec"]["tls"].is_array() {
+                    "80, 443".into()
+                } else {
+                    "80".into()
+                }
+            }),
             AGE,
         ],
         ("apiregistration.k8s.io", _) => vec![
@@ -173,24 +315,41 @@ pub(crate) fn of(resource: &Resource) -> Vec<Row> {
             AGE,
         ],
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => vec![
-            ("Role", "string", 0, |o| format!("{}/{}", plain(&o["roleRef"]["kind"]), plain(&o["roleRef"]["name"])).into()),
+            ("Role", "string", 0, |o| {
+                format!(
+                    "{}/{}",
+                    plain(&o["roleRef"]["kind"]),
+                    plain(&o["roleRef"]["name"])
+                )
+                .into()
+            }),
             AGE,
             ("Users", "string", 1, |o| subjects(o, "User")),
             ("Groups", "string", 1, |o| subjects(o, "Group")),
-            ("ServiceAccounts", "string", 1, |o| subjects(o, "ServiceAccount")),
+            ("ServiceAccounts", "string", 1, |o| {
+                subjects(o, "ServiceAccount")
+            }),
         ],
         ("rbac.authorization.k8s.io" | "apiextensions.k8s.io", _) => {
-            vec![("Created At", "date", 0, |o| o["metadata"]["creationTimestamp"].clone())]
+            vec![("Created At", "date", 0, |o| {
+                o["metadata"]["creationTimestamp"].clone()
+            })]
         }
         ("certificates.k8s.io", _) => vec![
             AGE,
-            ("SignerName", "string", 0, |o| text(&o["spec"]["signerName"])),
+            ("SignerName", "string", 0, |o| {
+                text(&o["spec"]["signerName"])
+            }),
             ("Requestor", "string", 0, |o| text(&o["spec"]["username"])),
-            ("Condition", "string", 0, |o| join_or(&o["status"]["conditions"], |c| plain(&c["type"]), "Pending")),
+            ("Condition", "string", 0, |o| {
+                join_or(&o["status"]["conditions"], |c| plain(&c["type"]), "Pending")
+            }),
         ],
         ("scheduling.k8s.io", _) => vec![
             ("Value", "integer", 0, |o| o["value"].clone()),
-            ("Global-Default", "boolean", 0, |o| (o["globalDefault"] == true).into()),
+            ("Global-Default", "boolean", 0, |o| {
+                (o["globalDefault"] == true).into()
+            }),
             AGE,
         ],
         _ => vec![AGE],
@@ -198,7 +357,11 @@ pub(crate) fn of(resource: &Resource) -> Vec<Row> {
 }
 
 fn plain(value: &Value) -> String {
-    if value.is_null() { String::new() } else { super::jsonpath::text(value) }
+    if value.is_null() {
+        String::new()
+    } else {
+        super::jsonpath::text(value)
+    }
 }
 
 fn text(value: &Value) -> Value {
@@ -206,11 +369,19 @@ fn text(value: &Value) -> Value {
 }
 
 fn none(value: &Value) -> Value {
-    value.as_str().filter(|t| !t.is_empty()).unwrap_or("<none>").into()
+    value
+        .as_str()
+        .filter(|t| !t.is_empty())
+        .unwrap_or("<none>")
+        .into()
 }
 
 fn known(value: &Value) -> Value {
-    value.as_str().filter(|t| !t.is_empty()).unwrap_or("<unknown>").into()
+    value
+        .as_str()
+        .filter(|t| !t.is_empty())
+        .unwrap_or("<unknown>")
+        .into()
 }
 
 fn number(value: &Value) -> Value {
@@ -218,7 +389,11 @@ fn number(value: &Value) -> Value {
 }
 
 fn count(value: &Value) -> usize {
-    value.as_array().map(Vec::len).or_else(|| value.as_object().map(serde_json::Map::len)).unwrap_or(0)
+    value
+        .as_array()
+        .map(Vec::len)
+        .or_else(|| value.as_object().map(serde_json::Map::len))
+        .unwrap_or(0)
 }
 
 fn size(value: &Value) -> Value {
@@ -226,21 +401,49 @@ fn size(value: &Value) -> Value {
 }
 
 fn of_wanted(have: &Value, wanted: &Value) -> Value {
-    format!("{}/{}", have.as_i64().unwrap_or(0), wanted.as_i64().unwrap_or(1)).into()
+    format!(
+        "{}/{}",
+        have.as_i64().unwrap_or(0),
+        wanted.as_i64().unwrap_or(1)
+    )
+    .into()
 }
 
 fn available(value: &Value) -> Value {
-    if value.is_null() { "N/A".into() } else { text(value) }
+    if value.is_null() {
+        "N/A".into()
+    } else {
+        text(value)
+    }
 }
 
 fn pairs(map: &Value) -> Value {
-    let terms: Vec<String> = map.as_object().into_iter().flatten().map(|(k, v)| format!("{k}={}", plain(v))).collect();
-    if terms.is_empty() { "<none>".into() } else { terms.join(",").into() }
+    let terms: Vec<String> = map
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| format!("{k}={}", plain(v)))
+        .collect();
+    if terms.is_empty() {
+        "<none>".into()
+    } else {
+        terms.join(",").into()
+    }
 }
 
 fn join_or(list: &Value, item: fn(&Value) -> String, empty: &str) -> Value {
-    let terms: Vec<String> = list.as_array().into_iter().flatten().map(item).filter(|t| !t.is_empty()).collect();
-    if terms.is_empty() { empty.into() } else { terms.join(",").into() }
+    let terms: Vec<String> = list
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(item)
+        .filter(|t| !t.is_empty())
+        .collect();
+    if terms.is_empty() {
+        empty.into()
+    } else {
+        terms.join(",").into()
+    }
 }
 
 fn join(list: &Value, item: fn(&Value) -> String) -> Value {
@@ -248,12 +451,22 @@ fn join(list: &Value, item: fn(&Value) -> String) -> Value {
 }
 
 fn containers(object: &Value, field: &str) -> Value {
-    let list = object["spec"]["template"]["spec"]["containers"].as_array().into_iter().flatten();
-    list.map(|c| plain(&c[field])).collect::<Vec<_>>().join(",").into()
+    let list = object["spec"]["template"]["spec"]["containers"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    list.map(|c| plain(&c[field]))
+        .collect::<Vec<_>>()
+        .join(",")
+        .into()
 }
 
 fn going_or(object: &Value, phase: &Value) -> Value {
-    if object["metadata"].get("deletionTimestamp").is_some() { "Terminating".into() } else { phase.clone() }
+    if object["metadata"].get("deletionTimestamp").is_some() {
+        "Terminating".into()
+    } else {
+        phase.clone()
+    }
 }
 
 fn modes(list: &Value) -> Value {
@@ -272,11 +485,17 @@ fn modes(list: &Value) -> Value {
 
 fn claim(object: &Value) -> Value {
     let claim = &object["spec"]["claimRef"];
-    if claim.is_object() { format!("{}/{}", plain(&claim["namespace"]), plain(&claim["name"])).into() } else { "".into() }
+    if claim.is_object() {
+        format!("{}/{}", plain(&claim["namespace"]), plain(&claim["name"])).into()
+    } else {
+        "".into()
+    }
 }
 
 fn node_status(object: &Value) -> Value {
-    let ready = object["status"]["conditions"].as_array().and_then(|list| list.iter().find(|c| c["type"] == "Ready"));
+    let ready = object["status"]["conditions"]
+        .as_array()
+        .and_then(|list| list.iter().find(|c| c["type"] == "Ready"));
     let mut text = match ready.map(|c| plain(&c["status"])) {
         Some(status) if status == "True" => "Ready".to_owned(),
         Some(_) => "NotReady".to_owned(),
@@ -289,20 +508,31 @@ fn node_status(object: &Value) -> Value {
 }
 
 fn node_roles(object: &Value) -> Value {
-    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+    let labels = object["metadata"]["labels"]
+        .as_object()
+        .into_iter()
+        .flatten();
     let mut roles: Vec<String> = labels
-        .filter_map(|(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
-            Some(role) if !role.is_empty() => Some(role.to_owned()),
-            None if key == "kubernetes.io/role" => value.as_str().map(str::to_owned),
-            _ => None,
-        })
+        .filter_map(
+            |(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
+                Some(role) if !role.is_empty() => Some(role.to_owned()),
+                None if key == "kubernetes.io/role" => value.as_str().map(str::to_owned),
+                _ => None,
+            },
+        )
         .collect();
     roles.sort();
-    if roles.is_empty() { "<none>".into() } else { roles.join(",").into() }
+    if roles.is_empty() {
+        "<none>".into()
+    } else {
+        roles.join(",").into()
+    }
 }
 
 fn node_address(object: &Value, kind: &str) -> Value {
-    let found = object["status"]["addresses"].as_array().and_then(|list| list.iter().find(|a| a["type"] == kind));
+    let found = object["status"]["addresses"]
+        .as_array()
+        .and_then(|list| list.iter().find(|a| a["type"] == kind));
     found.map_or_else(|| "<none>".into(), |a| a["address"].clone())
 }
 
@@ -313,7 +543,17 @@ fn service_external(object: &Value) -> Value {
         Some("ExternalName") => text(&spec["externalName"]),
         Some("LoadBalancer") => {
             let given = &object["status"]["loadBalancer"]["ingress"];
-            join_or(given, |i| if i["ip"].is_string() { plain(&i["ip"]) } else { plain(&i["hostname"]) }, "<pending>")
+            join_or(
+                given,
+                |i| {
+                    if i["ip"].is_string() {
+                        plain(&i["ip"])
+                    } else {
+                        plain(&i["hostname"])
+                    }
+                },
+                "<pending>",
+            )
         }
         _ => external,
     }
@@ -323,7 +563,10 @@ fn service_ports(object: &Value) -> Value {
     join_or(
         &object["spec"]["ports"],
         |port| {
-            let (number, protocol) = (plain(&port["port"]), port["protocol"].as_str().unwrap_or("TCP"));
+            let (number, protocol) = (
+                plain(&port["port"]),
+                port["protocol"].as_str().unwrap_or("TCP"),
+            );
             match port["nodePort"].as_i64() {
                 Some(node) if node > 0 => format!("{number}:{node}/{protocol}"),
                 _ => format!("{number}/{protocol}"),
@@ -338,20 +581,33 @@ fn endpoints(object: &Value) -> Value {
     for subset in object["subsets"].as_array().into_iter().flatten() {
         for address in subset["addresses"].as_array().into_iter().flatten() {
             for port in subset["ports"].as_array().into_iter().flatten() {
-                all.push(format!("{}:{}", plain(&address["ip"]), plain(&port["port"])));
+                all.push(format!(
+                    "{}:{}",
+                    plain(&address["ip"]),
+                    plain(&port["port"])
+                ));
             }
         }
     }
-    if all.is_empty() { "<none>".into() } else { all.join(",").into() }
+    if all.is_empty() {
+        "<none>".into()
+    } else {
+        all.join(",").into()
+    }
 }
 
 fn event_time(object: &Value, fields: &[&str]) -> Value {
-    let found = fields.iter().find_map(|field| object.pointer(field).and_then(Value::as_str));
+    let found = fields
+        .iter()
+        .find_map(|field| object.pointer(field).and_then(Value::as_str));
     found.map_or_else(|| age(object), |time| age_of(time).into())
 }
 
 fn last_seen(object: &Value) -> Value {
-    event_time(object, &["/series/lastObservedTime", "/lastTimestamp", "/eventTime"])
+    event_time(
+        object,
+        &["/series/lastObservedTime", "/lastTimestamp", "/eventTime"],
+    )
 }
 
 fn first_seen(object: &Value) -> Value {
@@ -360,11 +616,19 @@ fn first_seen(object: &Value) -> Value {
 
 fn involved(object: &Value) -> Value {
     let about = &object["involvedObject"];
-    format!("{}/{}", plain(&about["kind"]).to_lowercase(), plain(&about["name"])).into()
+    format!(
+        "{}/{}",
+        plain(&about["kind"]).to_lowercase(),
+        plain(&about["name"])
+    )
+    .into()
 }
 
 fn source(object: &Value) -> Value {
-    let (component, host) = (plain(&object["source"]["component"]), plain(&object["source"]["host"]));
+    let (component, host) = (
+        plain(&object["source"]["component"]),
+        plain(&object["source"]["host"]),
+    );
     match (component.is_empty(), host.is_empty()) {
         (true, _) => text(&object["reportingComponent"]),
         (false, true) => component.into(),
@@ -374,7 +638,9 @@ fn source(object: &Value) -> Value {
 
 fn job_status(object: &Value) -> Value {
     let conditions = object["status"]["conditions"].as_array();
-    let is = |kind: &str| conditions.is_some_and(|l| l.iter().any(|c| c["type"] == kind && c["status"] == "True"));
+    let is = |kind: &str| {
+        conditions.is_some_and(|l| l.iter().any(|c| c["type"] == kind && c["status"] == "True"))
+    };
     if is("Complete") {
         "Complete".into()
     } else if is("Failed") {
@@ -387,9 +653,16 @@ fn job_status(object: &Value) -> Value {
 }
 
 fn job_duration(object: &Value) -> Value {
-    let time = |key: &str| object["status"][key].as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok());
+    let time = |key: &str| {
+        object["status"][key]
+            .as_str()
+            .and_then(|t| t.parse::<jiff::Timestamp>().ok())
+    };
     match (time("startTime"), time("completionTime")) {
-        (Some(start), end) => duration(end.unwrap_or_else(jiff::Timestamp::now).as_second() - start.as_second()).into(),
+        (Some(start), end) => {
+            duration(end.unwrap_or_else(jiff::Timestamp::now).as_second() - start.as_second())
+                .into()
+        }
         _ => "".into(),
     }
 }
@@ -397,14 +670,21 @@ fn job_duration(object: &Value) -> Value {
 fn api_service(object: &Value) -> Value {
     let service = &object["spec"]["service"];
     if service.is_object() {
-        format!("{}/{}", plain(&service["namespace"]), plain(&service["name"])).into()
+        format!(
+            "{}/{}",
+            plain(&service["namespace"]),
+            plain(&service["name"])
+        )
+        .into()
     } else {
         "Local".into()
     }
 }
 
 fn api_available(object: &Value) -> Value {
-    let found = object["status"]["conditions"].as_array().and_then(|l| l.iter().find(|c| c["type"] == "Available"));
+    let found = object["status"]["conditions"]
+        .as_array()
+        .and_then(|l| l.iter().find(|c| c["type"] == "Available"));
     match found {
         None => "Unknown".into(),
         Some(c) if c["status"] == "True" => "True".into(),
@@ -418,7 +698,13 @@ fn subjects(object: &Value, kind: &str) -> Value {
         .into_iter()
         .flatten()
         .filter(|s| s["kind"] == kind)
-        .map(|s| if kind == "ServiceAccount" { format!("{}/{}", plain(&s["namespace"]), plain(&s["name"])) } else { plain(&s["name"]) })
+        .map(|s| {
+            if kind == "ServiceAccount" {
+                format!("{}/{}", plain(&s["namespace"]), plain(&s["name"]))
+            } else {
+                plain(&s["name"])
+            }
+        })
         .collect();
     json!(names.join(", "))
 }

@@ -13,7 +13,11 @@ pub(crate) fn identify(resource: &Resource, object: &mut Value) {
         object["metadata"] = json!({});
     }
     let metadata = &mut object["metadata"];
-    if metadata.get("uid").and_then(Value::as_str).is_none_or(str::is_empty) {
+    if metadata
+        .get("uid")
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty)
+    {
         metadata["uid"] = uuid::Uuid::new_v4().to_string().into();
     }
     if metadata.get("creationTimestamp").is_none_or(Value::is_null) {
@@ -22,7 +26,14 @@ pub(crate) fn identify(resource: &Resource, object: &mut Value) {
     if resource.has_generation() && metadata["generation"].is_null() {
         metadata["generation"] = 1.into();
     }
-    for key in ["labels", "annotations", "finalizers", "ownerReferences", "generation", "deletionTimestamp"] {
+    for key in [
+        "labels",
+        "annotations",
+        "finalizers",
+        "ownerReferences",
+        "generation",
+        "deletionTimestamp",
+    ] {
         let empty = match &metadata[key] {
             Value::Null => true,
             Value::Array(list) => list.is_empty(),
@@ -94,7 +105,11 @@ fn fill_kind(resource: &Resource, object: &mut Value) {
         }
         ("", "persistentvolumes") => {
             default(&mut object["spec"], "volumeMode", "Filesystem");
-            default(&mut object["spec"], "persistentVolumeReclaimPolicy", "Retain");
+            default(
+                &mut object["spec"],
+                "persistentVolumeReclaimPolicy",
+                "Retain",
+            );
         }
         ("apps", "deployments") => {
             let spec = &mut object["spec"];
@@ -129,7 +144,11 @@ fn fill_kind(resource: &Resource, object: &mut Value) {
         }
         ("apiextensions.k8s.io", "customresourcedefinitions") => definition(object),
         ("rbac.authorization.k8s.io", "clusterrolebindings" | "rolebindings") => {
-            default(&mut object["roleRef"], "apiGroup", "rbac.authorization.k8s.io");
+            default(
+                &mut object["roleRef"],
+                "apiGroup",
+                "rbac.authorization.k8s.io",
+            );
             for subject in object["subjects"].as_array_mut().into_iter().flatten() {
                 if subject["kind"] != "ServiceAccount" {
                     default(subject, "apiGroup", "rbac.authorization.k8s.io");
@@ -164,9 +183,14 @@ fn pod(object: &mut Value) {
         .flatten()
         .map(|t| (t["key"].clone(), t["effect"].clone()))
         .collect();
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
         // The admission plugin leaves a toleration of the same taint alone.
-        let known = |(k, e): &(Value, Value)| (k.is_null() || k == key) && (e.is_null() || e == "NoExecute");
+        let known = |(k, e): &(Value, Value)| {
+            (k.is_null() || k == key) && (e.is_null() || e == "NoExecute")
+        };
         if spec.is_object() && !tolerated.iter().any(known) {
             if !spec["tolerations"].is_array() {
                 spec["tolerations"] = json!([]);
@@ -195,7 +219,11 @@ fn pod_spec(spec: &mut Value) {
             let image = container["image"].as_str().unwrap_or_default();
             let tag = image.rsplit('/').next().unwrap_or_default();
             let latest = !image.contains('@') && (!tag.contains(':') || tag.ends_with(":latest"));
-            default(container, "imagePullPolicy", if latest { "Always" } else { "IfNotPresent" });
+            default(
+                container,
+                "imagePullPolicy",
+                if latest { "Always" } else { "IfNotPresent" },
+            );
             for port in container["ports"].as_array_mut().into_iter().flatten() {
                 default(port, "protocol", "TCP");
             }
@@ -237,7 +265,11 @@ fn definition(object: &mut Value) {
     let kind = names["kind"].as_str().unwrap_or_default().to_owned();
     default(names, "singular", kind.to_lowercase());
     default(names, "listKind", format!("{kind}List"));
-    default(&mut object["spec"], "conversion", json!({ "strategy": "None" }));
+    default(
+        &mut object["spec"],
+        "conversion",
+        json!({ "strategy": "None" }),
+    );
     let accepted = object["spec"]["names"].clone();
     let storage: Vec<Value> = object["spec"]["versions"]
         .as_array()
@@ -250,14 +282,18 @@ fn definition(object: &mut Value) {
     let status = &mut object["status"];
     status["acceptedNames"] = accepted;
     default(status, "storedVersions", json!(storage));
-    let condition = |kind: &str, reason: &str, message: &str| {
-        json!({ "type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now() })
-    };
-    let missing = status["conditions"].as_array().is_none_or(|list| !list.iter().any(|c| c["type"] == "Established"));
+    let condition = |kind: &str, reason: &str, message: &str| json!({ "type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now() });
+    let missing = status["conditions"]
+        .as_array()
+        .is_none_or(|list| !list.iter().any(|c| c["type"] == "Established"));
     if missing {
         status["conditions"] = json!([
             condition("NamesAccepted", "NoConflicts", "no conflicts found"),
-            condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+            condition(
+                "Established",
+                "InitialNamesAccepted",
+                "the initial names have been accepted"
+            ),
         ]);
     }
     let metadata = &mut object["metadata"];
@@ -274,10 +310,16 @@ pub(crate) fn companions(transaction: &mut Transaction<'_>, resource: &Resource,
     if resource.plural != "namespaces" || !resource.group.is_empty() || transaction.dry {
         return;
     }
-    let namespace = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let namespace = object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let ca = transaction.ca();
     let wanted = [
-        ("serviceaccounts", json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default" } })),
+        (
+            "serviceaccounts",
+            json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default" } }),
+        ),
         (
             "configmaps",
             json!({
@@ -289,8 +331,13 @@ pub(crate) fn companions(transaction: &mut Transaction<'_>, resource: &Resource,
         ),
     ];
     for (plural, mut object) in wanted {
-        let Some(resource) = transaction.registry().find("", plural) else { continue };
-        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let Some(resource) = transaction.registry().find("", plural) else {
+            continue;
+        };
+        let name = object["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         if transaction.get(&resource, &namespace, &name).is_none() {
             object["metadata"]["namespace"] = namespace.clone().into();
             identify(&resource, &mut object);

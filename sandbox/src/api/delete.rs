@@ -26,15 +26,27 @@ pub(crate) struct DeleteOptions {
 impl DeleteOptions {
     pub(crate) fn read(call: &Call, body: &Value) -> Self {
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let orphan = body["orphanDependents"] == true || call.query.get("orphanDependents") == Some("true");
+        let orphan =
+            body["orphanDependents"] == true || call.query.get("orphanDependents") == Some("true");
         let propagation = text(&body["propagationPolicy"])
             .or_else(|| call.query.get("propagationPolicy").map(str::to_owned))
-            .unwrap_or_else(|| if orphan { "Orphan".to_owned() } else { "Background".to_owned() });
+            .unwrap_or_else(|| {
+                if orphan {
+                    "Orphan".to_owned()
+                } else {
+                    "Background".to_owned()
+                }
+            });
         Self {
-            dry: call.query.dry_run() || body["dryRun"].as_array().is_some_and(|d| d.iter().any(|d| d == "All")),
-            grace: body["gracePeriodSeconds"]
-                .as_i64()
-                .or_else(|| call.query.get("gracePeriodSeconds").and_then(|g| g.parse().ok())),
+            dry: call.query.dry_run()
+                || body["dryRun"]
+                    .as_array()
+                    .is_some_and(|d| d.iter().any(|d| d == "All")),
+            grace: body["gracePeriodSeconds"].as_i64().or_else(|| {
+                call.query
+                    .get("gracePeriodSeconds")
+                    .and_then(|g| g.parse().ok())
+            }),
             propagation,
             uid: text(&body["preconditions"]["uid"]),
             revision: text(&body["preconditions"]["resourceVersion"]),
@@ -56,22 +68,41 @@ pub(crate) fn delete(
     options: &DeleteOptions,
 ) -> Result<Deleted, Refusal> {
     let Some(old) = transaction.get(resource, &key.0, &key.1) else {
-        return Err(Refusal::not_found(&resource.group, &resource.plural, &key.1));
+        return Err(Refusal::not_found(
+            &resource.group,
+            &resource.plural,
+            &key.1,
+        ));
     };
     let metadata = &old["metadata"];
-    for (what, wanted, found) in
-        [("UID", &options.uid, &metadata["uid"]), ("ResourceVersion", &options.revision, &metadata["resourceVersion"])]
-    {
+    for (what, wanted, found) in [
+        ("UID", &options.uid, &metadata["uid"]),
+        (
+            "ResourceVersion",
+            &options.revision,
+            &metadata["resourceVersion"],
+        ),
+    ] {
         if let Some(wanted) = wanted
             && found != wanted.as_str()
         {
             let found = found.as_str().unwrap_or_default();
-            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+            let why = format!(
+                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+            );
             return Err(Refusal::conflict(resource, &key.1, &why));
         }
     }
-    if resource.group.is_empty() && resource.plural == "namespaces" && matches!(key.1.as_str(), "default" | "kube-system" | "kube-public") {
-        return Err(Refusal::forbidden("", "namespaces", &key.1, "this namespace may not be deleted"));
+    if resource.group.is_empty()
+        && resource.plural == "namespaces"
+        && matches!(key.1.as_str(), "default" | "kube-system" | "kube-public")
+    {
+        return Err(Refusal::forbidden(
+            "",
+            "namespaces",
+            &key.1,
+            "this namespace may not be deleted",
+        ));
     }
     let mut new = (*old).clone();
     let grace = grace_of(resource, &old, options);
@@ -82,7 +113,10 @@ pub(crate) fn delete(
     };
     let already = metadata.get("deletionTimestamp").is_some();
     if let (Some(policy), false) = (policy, already) {
-        let mut finalizers = metadata["finalizers"].as_array().cloned().unwrap_or_default();
+        let mut finalizers = metadata["finalizers"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         if !finalizers.iter().any(|f| f == policy) {
             finalizers.push(policy.into());
         }
@@ -125,11 +159,17 @@ fn grace_of(resource: &Resource, object: &Value, options: &DeleteOptions) -> i64
     }
     let spec = &object["spec"];
     let bound = spec["nodeName"].as_str().is_some_and(|n| !n.is_empty());
-    let over = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let over = matches!(
+        object["status"]["phase"].as_str(),
+        Some("Succeeded" | "Failed")
+    );
     if !bound || over {
         return 0;
     }
-    options.grace.unwrap_or_else(|| spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30)).max(0)
+    options
+        .grace
+        .unwrap_or_else(|| spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30))
+        .max(0)
 }
 
 fn later(seconds: i64) -> Value {
@@ -151,11 +191,19 @@ pub(crate) fn sweep(store: &Store) -> bool {
     let mut left = false;
     let namespaces = store.registry.find("", "namespaces");
     for namespace in store.all("", "namespaces", "") {
-        let Some(resource) = namespaces.as_ref().filter(|_| namespace["metadata"].get("deletionTimestamp").is_some()) else {
+        let Some(resource) = namespaces
+            .as_ref()
+            .filter(|_| namespace["metadata"].get("deletionTimestamp").is_some())
+        else {
             continue;
         };
         let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
-        let empty = store.registry.all().iter().filter(|r| r.namespaced && !r.virtual_).all(|r| empty_out(store, r, name));
+        let empty = store
+            .registry
+            .all()
+            .iter()
+            .filter(|r| r.namespaced && !r.virtual_)
+            .all(|r| empty_out(store, r, name));
         if empty {
             let mut transaction = store.begin(false);
             if let Some(now) = transaction.get(resource, "", name) {
@@ -163,15 +211,26 @@ pub(crate) fn sweep(store: &Store) -> bool {
                 if let Some(list) = new["spec"]["finalizers"].as_array_mut() {
                     list.retain(|f| f != "kubernetes");
                 }
-                finish(&mut transaction, resource, (String::new(), name.to_owned()), &now, new);
+                finish(
+                    &mut transaction,
+                    resource,
+                    (String::new(), name.to_owned()),
+                    &now,
+                    new,
+                );
             }
         } else {
             left = true;
         }
     }
-    let definitions = store.registry.find("apiextensions.k8s.io", "customresourcedefinitions");
+    let definitions = store
+        .registry
+        .find("apiextensions.k8s.io", "customresourcedefinitions");
     for definition in store.all("apiextensions.k8s.io", "customresourcedefinitions", "") {
-        let Some(resource) = definitions.as_ref().filter(|_| definition["metadata"].get("deletionTimestamp").is_some()) else {
+        let Some(resource) = definitions
+            .as_ref()
+            .filter(|_| definition["metadata"].get("deletionTimestamp").is_some())
+        else {
             continue;
         };
         let name = definition["metadata"]["name"].as_str().unwrap_or_default();
@@ -183,7 +242,13 @@ pub(crate) fn sweep(store: &Store) -> bool {
                 if let Some(list) = new["metadata"]["finalizers"].as_array_mut() {
                     list.retain(|f| f != CRD_FINALIZER);
                 }
-                finish(&mut transaction, resource, (String::new(), name.to_owned()), &now, new);
+                finish(
+                    &mut transaction,
+                    resource,
+                    (String::new(), name.to_owned()),
+                    &now,
+                    new,
+                );
             }
         } else {
             left = true;
@@ -192,7 +257,13 @@ pub(crate) fn sweep(store: &Store) -> bool {
     left
 }
 
-fn finish(transaction: &mut Transaction<'_>, resource: &Resource, key: Key, old: &Value, new: Value) {
+fn finish(
+    transaction: &mut Transaction<'_>,
+    resource: &Resource,
+    key: Key,
+    old: &Value,
+    new: Value,
+) {
     if is_finished(resource, &new) {
         transaction.remove(resource, key);
     } else if *old != new {
@@ -205,9 +276,22 @@ fn empty_out(store: &Store, resource: &Resource, namespace: &str) -> bool {
     let mut transaction = store.begin(false);
     let mut empty = true;
     for object in transaction.all(resource, namespace) {
-        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
-        let options = DeleteOptions { propagation: "Background".to_owned(), ..DeleteOptions::default() };
-        match delete(&mut transaction, resource, &(text("namespace"), text("name")), &options) {
+        let text = |key: &str| {
+            object["metadata"][key]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let options = DeleteOptions {
+            propagation: "Background".to_owned(),
+            ..DeleteOptions::default()
+        };
+        match delete(
+            &mut transaction,
+            resource,
+            &(text("namespace"), text("name")),
+            &options,
+        ) {
             Ok(Deleted::Gone(_)) => {}
             _ => empty = false,
         }

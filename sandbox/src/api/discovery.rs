@@ -8,8 +8,12 @@ use super::{Core, call::Call, refusal::Refusal, resource::Resource};
 
 /// Orders versions as the API does: `v2` before `v1` before `v1beta2` before `v1alpha1`.
 pub(crate) fn version_priority(version: &str) -> (u8, u64, u64) {
-    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let Some(rest) = version.strip_prefix('v') else {
+        return (0, 0, 0);
+    };
+    let digits = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
     let major = rest[..digits].parse().unwrap_or(0);
     let (stage, minor) = match &rest[digits..] {
         "" => (3, 0),
@@ -27,15 +31,25 @@ pub(crate) fn aggregated(core: &Core, group: &str, version: &str) -> Result<bool
     if group != "metrics.k8s.io" {
         return Ok(true);
     }
-    let services = core.store.registry.find("apiregistration.k8s.io", "apiservices");
-    let Some(service) = services.and_then(|r| core.store.get(&r, "", &format!("{version}.{group}"))) else {
+    let services = core
+        .store
+        .registry
+        .find("apiregistration.k8s.io", "apiservices");
+    let Some(service) =
+        services.and_then(|r| core.store.get(&r, "", &format!("{version}.{group}")))
+    else {
         return Ok(false);
     };
     let conditions = service["status"]["conditions"].as_array();
-    if conditions.is_some_and(|list| list.iter().any(|c| c["type"] == "Available" && c["status"] == "True")) {
+    if conditions.is_some_and(|list| {
+        list.iter()
+            .any(|c| c["type"] == "Available" && c["status"] == "True")
+    }) {
         return Ok(true);
     }
-    Err(Refusal::unavailable("the server is currently unable to handle the request"))
+    Err(Refusal::unavailable(
+        "the server is currently unable to handle the request",
+    ))
 }
 
 /// Resources by group and version, as they are served now.
@@ -45,7 +59,10 @@ fn served(core: &Core) -> BTreeMap<String, BTreeMap<String, Vec<std::sync::Arc<R
         for version in &resource.versions {
             if matches!(aggregated(core, &resource.group, version), Ok(true)) {
                 let versions = groups.entry(resource.group.clone()).or_default();
-                versions.entry(version.clone()).or_default().push(resource.clone());
+                versions
+                    .entry(version.clone())
+                    .or_default()
+                    .push(resource.clone());
             }
         }
     }
@@ -72,8 +89,10 @@ pub(crate) fn answer(core: &Core, call: &Call) -> Result<Option<(String, Value)>
     const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     let plain = |value: Value| Ok(Some(("application/json".to_owned(), value)));
     let segments: Vec<&str> = call.path.split('/').filter(|s| !s.is_empty()).collect();
-    let wants_all = call.accept.contains("as=APIGroupDiscoveryList") && call.accept.contains("v=v2;")
-        || call.accept.contains("v=v2,") || call.accept.ends_with("v=v2");
+    let wants_all = call.accept.contains("as=APIGroupDiscoveryList")
+        && call.accept.contains("v=v2;")
+        || call.accept.contains("v=v2,")
+        || call.accept.ends_with("v=v2");
     let wants_all = wants_all && call.accept.contains("as=APIGroupDiscoveryList");
     match segments.as_slice() {
         ["api"] | ["apis"] if wants_all => {
@@ -152,14 +171,24 @@ fn resources(core: &Core, group: &str, version: &str) -> Option<Value> {
             list.push(entry);
         }
     }
-    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    Some(json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list }))
+    let group_version = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
+    Some(
+        json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list }),
+    )
 }
 
 fn subresources(resource: &Resource) -> Vec<(String, &str, Vec<&'static str>)> {
     let mut all = Vec::new();
     if resource.status {
-        all.push(("status".to_owned(), resource.kind.as_str(), vec!["get", "patch", "update"]));
+        all.push((
+            "status".to_owned(),
+            resource.kind.as_str(),
+            vec!["get", "patch", "update"],
+        ));
     }
     for (name, kind) in &resource.subresources {
         let verbs = match *name {

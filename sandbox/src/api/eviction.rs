@@ -14,13 +14,18 @@ use super::{
 pub(crate) fn evict(store: &Store, call: &Call, body: &Value) -> Result<Value, Refusal> {
     let named = body["metadata"]["name"].as_str().unwrap_or_default();
     if named != call.name {
-        return Err(Refusal::bad_request(format!("name in URL does not match name in Eviction object: {named}")));
+        return Err(Refusal::bad_request(format!(
+            "name in URL does not match name in Eviction object: {named}"
+        )));
     }
     let mut options = DeleteOptions::read(call, &body["deleteOptions"]);
-    options.dry |= body["dryRun"].as_array().is_some_and(|d| d.iter().any(|d| d == "All"));
-    let (Some(pods), Some(budgets)) =
-        (store.registry.find("", "pods"), store.registry.find("policy", "poddisruptionbudgets"))
-    else {
+    options.dry |= body["dryRun"]
+        .as_array()
+        .is_some_and(|d| d.iter().any(|d| d == "All"));
+    let (Some(pods), Some(budgets)) = (
+        store.registry.find("", "pods"),
+        store.registry.find("policy", "poddisruptionbudgets"),
+    ) else {
         return Err(Refusal::no_such_resource());
     };
     let mut transaction = store.begin(options.dry);
@@ -28,7 +33,8 @@ pub(crate) fn evict(store: &Store, call: &Call, body: &Value) -> Result<Value, R
         return Err(Refusal::not_found("", "pods", &call.name));
     };
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
-    let exempt = matches!(phase, "Succeeded" | "Failed" | "Pending") || pod["metadata"].get("deletionTimestamp").is_some();
+    let exempt = matches!(phase, "Succeeded" | "Failed" | "Pending")
+        || pod["metadata"].get("deletionTimestamp").is_some();
     if !exempt {
         let mut matching = transaction.all(&budgets, &call.namespace);
         matching.retain(|budget| {
@@ -42,12 +48,15 @@ pub(crate) fn evict(store: &Store, call: &Call, body: &Value) -> Result<Value, R
             return Err(refusal);
         }
         if let [budget] = matching.as_slice() {
-            let ready = pod["status"]["conditions"]
-                .as_array()
-                .is_some_and(|list| list.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"));
+            let ready = pod["status"]["conditions"].as_array().is_some_and(|list| {
+                list.iter()
+                    .any(|c| c["type"] == "Ready" && c["status"] == "True")
+            });
             let status = &budget["status"];
-            let (healthy, wanted) =
-                (status["currentHealthy"].as_i64().unwrap_or(0), status["desiredHealthy"].as_i64().unwrap_or(0));
+            let (healthy, wanted) = (
+                status["currentHealthy"].as_i64().unwrap_or(0),
+                status["desiredHealthy"].as_i64().unwrap_or(0),
+            );
             let always = budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow";
             // A pod that is not ready takes nothing from a budget that is satisfied.
             let free = !ready && (always || (healthy >= wanted && wanted > 0));
@@ -58,8 +67,15 @@ pub(crate) fn evict(store: &Store, call: &Call, body: &Value) -> Result<Value, R
             }
         }
     }
-    delete::delete(&mut transaction, &pods, &(call.namespace.clone(), call.name.clone()), &options)?;
-    Ok(json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }))
+    delete::delete(
+        &mut transaction,
+        &pods,
+        &(call.namespace.clone(), call.name.clone()),
+        &options,
+    )?;
+    Ok(
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }),
+    )
 }
 
 fn text(value: &Value) -> String {
@@ -74,14 +90,25 @@ fn spend(budget: &Value, pod: &str) -> Result<Value, Refusal> {
     if observed < budget["metadata"]["generation"].as_i64().unwrap_or(1) {
         let cause = format!("The disruption budget {name} is still being processed by the server.");
         let details = json!({ "retryAfterSeconds": 10, "causes": [{ "reason": "DisruptionBudget", "message": cause }] });
-        return Err(Refusal::too_many("Cannot evict pod as it would violate the pod's disruption budget.", details));
+        return Err(Refusal::too_many(
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+            details,
+        ));
     }
     let allowed = status["disruptionsAllowed"].as_i64().unwrap_or(0);
     if allowed <= 0 {
-        let (wanted, healthy) = (status["desiredHealthy"].as_i64().unwrap_or(0), status["currentHealthy"].as_i64().unwrap_or(0));
-        let cause = format!("The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently");
+        let (wanted, healthy) = (
+            status["desiredHealthy"].as_i64().unwrap_or(0),
+            status["currentHealthy"].as_i64().unwrap_or(0),
+        );
+        let cause = format!(
+            "The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently"
+        );
         let details = json!({ "causes": [{ "reason": "DisruptionBudget", "message": cause }] });
-        return Err(Refusal::too_many("Cannot evict pod as it would violate the pod's disruption budget.", details));
+        return Err(Refusal::too_many(
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+            details,
+        ));
     }
     let mut new = budget.clone();
     new["status"]["disruptionsAllowed"] = (allowed - 1).into();
@@ -109,7 +136,11 @@ mod tests {
 
     fn evict_p(store: &Store, query: &str) -> Result<Value, Refusal> {
         let call = Call::read("POST", "/api/v1/namespaces/a/pods/p/eviction", query);
-        evict(store, &call, &json!({ "metadata": { "name": "p", "namespace": "a" } }))
+        evict(
+            store,
+            &call,
+            &json!({ "metadata": { "name": "p", "namespace": "a" } }),
+        )
     }
 
     #[test]
@@ -117,15 +148,32 @@ mod tests {
         let refusal = evict_p(&store(&[("b", 0)]), "").expect_err("no disruption allowed");
         assert_eq!(refusal.code, 429);
         assert_eq!(refusal.details["causes"][0]["reason"], "DisruptionBudget");
-        assert_eq!(refusal.details["causes"][0]["message"], "The disruption budget b needs 1 healthy pods and has 1 currently");
-        assert_eq!(evict_p(&store(&[("b", 1), ("c", 1)]), "").expect_err("two budgets").code, 500);
+        assert_eq!(
+            refusal.details["causes"][0]["message"],
+            "The disruption budget b needs 1 healthy pods and has 1 currently"
+        );
+        assert_eq!(
+            evict_p(&store(&[("b", 1), ("c", 1)]), "")
+                .expect_err("two budgets")
+                .code,
+            500
+        );
         let store = store(&[("b", 1)]);
         evict_p(&store, "dryRun=All").expect("allowed");
         let pods = store.registry.find("", "pods").expect("pods");
-        assert!(store.get(&pods, "a", "p").expect("pod")["metadata"].get("deletionTimestamp").is_none());
+        assert!(
+            store.get(&pods, "a", "p").expect("pod")["metadata"]
+                .get("deletionTimestamp")
+                .is_none()
+        );
         evict_p(&store, "").expect("allowed");
-        let pod = store.get(&pods, "a", "p").expect("bound pods wait for their kubelet");
+        let pod = store
+            .get(&pods, "a", "p")
+            .expect("bound pods wait for their kubelet");
         assert_eq!(pod["metadata"]["deletionGracePeriodSeconds"], 30);
-        assert_eq!(store.all("policy", "poddisruptionbudgets", "a")[0]["status"]["disruptionsAllowed"], 0);
+        assert_eq!(
+            store.all("policy", "poddisruptionbudgets", "a")[0]["status"]["disruptionsAllowed"],
+            0
+        );
     }
 }

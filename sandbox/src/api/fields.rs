@@ -6,8 +6,17 @@ use super::typing::{ListKind, Typing, key_value, same_item};
 
 /// Metadata that nobody owns.
 const UNOWNED: &[&str] = &[
-    "name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields", "resourceVersion",
-    "deletionTimestamp", "deletionGracePeriodSeconds", "generateName",
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generateName",
 ];
 
 /// The fields of a whole object.
@@ -57,7 +66,10 @@ fn of(value: &Value, typing: Typing<'_>) -> Value {
 }
 
 fn item_element(keys: &[String], item: &Value) -> String {
-    let key: Map<String, Value> = keys.iter().map(|key| (key.clone(), key_value(item, key))).collect();
+    let key: Map<String, Value> = keys
+        .iter()
+        .map(|key| (key.clone(), key_value(item, key)))
+        .collect();
     format!("k:{}", Value::Object(key))
 }
 
@@ -117,12 +129,18 @@ pub(crate) fn difference(old: &Value, new: &Value, typing: Typing<'_>) -> (Value
                     both(item_element(&keys, item), former, item, typing.items());
                 }
             }
-            for item in b.iter().filter(|item| !a.iter().any(|x| same_item(&keys, x, item))) {
+            for item in b
+                .iter()
+                .filter(|item| !a.iter().any(|x| same_item(&keys, x, item)))
+            {
                 let mut child = of(item, typing.items());
                 child["."] = json!({});
                 changed.insert(item_element(&keys, item), child);
             }
-            for item in a.iter().filter(|item| !b.iter().any(|x| same_item(&keys, x, item))) {
+            for item in a
+                .iter()
+                .filter(|item| !b.iter().any(|x| same_item(&keys, x, item)))
+            {
                 let mut child = of(item, typing.items());
                 child["."] = json!({});
                 gone.insert(item_element(&keys, item), child);
@@ -185,7 +203,10 @@ pub(crate) fn step<'a>(value: &'a Value, element: &str) -> Option<&'a Value> {
         "k" => {
             let keys: Value = serde_json::from_str(rest).ok()?;
             let names: Vec<String> = keys.as_object()?.keys().cloned().collect();
-            value.as_array()?.iter().find(|item| same_item(&names, item, &keys))
+            value
+                .as_array()?
+                .iter()
+                .find(|item| same_item(&names, item, &keys))
         }
         _ => None,
     }
@@ -216,14 +237,19 @@ fn step_mut<'a>(value: &'a mut Value, element: &str) -> Option<&'a mut Value> {
         "k" => {
             let keys: Value = serde_json::from_str(rest).ok()?;
             let names: Vec<String> = keys.as_object()?.keys().cloned().collect();
-            value.as_array_mut()?.iter_mut().find(|item| same_item(&names, item, &keys))
+            value
+                .as_array_mut()?
+                .iter_mut()
+                .find(|item| same_item(&names, item, &keys))
         }
         _ => None,
     }
 }
 
 fn remove(value: &mut Value, element: &str) {
-    let Some((kind, rest)) = element.split_once(':') else { return };
+    let Some((kind, rest)) = element.split_once(':') else {
+        return;
+    };
     match kind {
         "f" => {
             if let Some(map) = value.as_object_mut() {
@@ -231,13 +257,20 @@ fn remove(value: &mut Value, element: &str) {
             }
         }
         "v" => {
-            if let (Some(list), Ok(gone)) = (value.as_array_mut(), serde_json::from_str::<Value>(rest)) {
+            if let (Some(list), Ok(gone)) =
+                (value.as_array_mut(), serde_json::from_str::<Value>(rest))
+            {
                 list.retain(|item| *item != gone);
             }
         }
         "k" => {
-            if let (Some(list), Ok(keys)) = (value.as_array_mut(), serde_json::from_str::<Value>(rest)) {
-                let names: Vec<String> = keys.as_object().map(|m| m.keys().cloned().collect()).unwrap_or_default();
+            if let (Some(list), Ok(keys)) =
+                (value.as_array_mut(), serde_json::from_str::<Value>(rest))
+            {
+                let names: Vec<String> = keys
+                    .as_object()
+                    .map(|m| m.keys().cloned().collect())
+                    .unwrap_or_default();
                 list.retain(|item| !same_item(&names, item, &keys));
             }
         }
@@ -252,7 +285,11 @@ pub(crate) fn element_text(element: &str) -> String {
         Some(("v", value)) => format!("[={value}]"),
         Some(("k", keys)) => {
             let keys: Value = serde_json::from_str(keys).unwrap_or_default();
-            let terms = keys.as_object().into_iter().flatten().map(|(key, value)| format!("{key}={value}"));
+            let terms = keys
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| format!("{key}={value}"));
             format!("[{}]", terms.collect::<Vec<_>>().join(","))
         }
         _ => String::new(),

@@ -60,7 +60,9 @@ pub(crate) struct Out<'a> {
 
 impl Serialize for Out<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(map) = self.object.as_object() else { return self.object.serialize(serializer) };
+        let Some(map) = self.object.as_object() else {
+            return self.object.serialize(serializer);
+        };
         let mut out = serializer.serialize_map(None)?;
         for (key, value) in map {
             match key.as_str() {
@@ -126,21 +128,40 @@ pub(crate) fn one(form: Form, resource: &Resource, version: &str, object: &Value
     let converted = in_version(resource, object);
     let api_version = resource.api_version(version);
     match form {
-        Form::Object => bytes(&Out { object: &converted, api_version: &api_version, typed: true }),
+        Form::Object => bytes(&Out {
+            object: &converted,
+            api_version: &api_version,
+            typed: true,
+        }),
         Form::Metadata => bytes(&metadata_only(object)),
         Form::Table(include) => {
             let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
-            bytes(&table::render(resource, version, &[object], include, metadata, true))
+            bytes(&table::render(
+                resource,
+                version,
+                &[object],
+                include,
+                metadata,
+                true,
+            ))
         }
     }
 }
 
 /// A list.
-pub(crate) fn list(form: Form, resource: &Resource, version: &str, items: &[std::sync::Arc<Value>], metadata: Value) -> Vec<u8> {
+pub(crate) fn list(
+    form: Form,
+    resource: &Resource,
+    version: &str,
+    items: &[std::sync::Arc<Value>],
+    metadata: Value,
+) -> Vec<u8> {
     let api_version = resource.api_version(version);
     let refs: Vec<&Value> = items.iter().map(AsRef::as_ref).collect();
     match form {
-        Form::Table(include) => bytes(&table::render(resource, version, &refs, include, metadata, true)),
+        Form::Table(include) => bytes(&table::render(
+            resource, version, &refs, include, metadata, true,
+        )),
         Form::Metadata => bytes(&json!({
             "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
             "items": refs.iter().map(|o| metadata_only(o)).collect::<Vec<_>>(),
@@ -155,9 +176,22 @@ pub(crate) fn list(form: Form, resource: &Resource, version: &str, items: &[std:
                 items: Vec<Out<'a>>,
             }
             let typed = resource.custom.is_some();
-            let converted: Vec<Cow<'_, Value>> = refs.iter().map(|o| in_version(resource, o)).collect();
-            let items = converted.iter().map(|object| Out { object, api_version: &api_version, typed }).collect();
-            bytes(&List { kind: &resource.list_kind, api_version: &api_version, metadata, items })
+            let converted: Vec<Cow<'_, Value>> =
+                refs.iter().map(|o| in_version(resource, o)).collect();
+            let items = converted
+                .iter()
+                .map(|object| Out {
+                    object,
+                    api_version: &api_version,
+                    typed,
+                })
+                .collect();
+            bytes(&List {
+                kind: &resource.list_kind,
+                api_version: &api_version,
+                metadata,
+                items,
+            })
         }
     }
 }

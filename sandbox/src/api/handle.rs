@@ -44,13 +44,22 @@ impl Answer {
     }
 
     pub(crate) fn raw(status: u16, content_type: &str, body: Vec<u8>) -> Self {
-        Self { status, content_type: content_type.to_owned(), body: Body::Whole(body), retry_after: None, warnings: Vec::new() }
+        Self {
+            status,
+            content_type: content_type.to_owned(),
+            body: Body::Whole(body),
+            retry_after: None,
+            warnings: Vec::new(),
+        }
     }
 }
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        Self { retry_after: refusal.retry_after(), ..Self::json(refusal.code, form::bytes(&refusal.to_status())) }
+        Self {
+            retry_after: refusal.retry_after(),
+            ..Self::json(refusal.code, form::bytes(&refusal.to_status()))
+        }
     }
 }
 
@@ -74,11 +83,15 @@ pub(crate) fn identify(core: &Core, call: &mut Call, identity: &Identity) -> Res
     call.user = user;
     let Some(name) = &identity.as_user else {
         if !identity.as_groups.is_empty() || identity.as_uid.is_some() {
-            return Err(Refusal::internal("requested groups or extra without impersonating a user"));
+            return Err(Refusal::internal(
+                "requested groups or extra without impersonating a user",
+            ));
         }
         return Ok(actor);
     };
-    let account = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    let account = name
+        .strip_prefix("system:serviceaccount:")
+        .and_then(|rest| rest.split_once(':'));
     let ask = |group: &str, resource: &str, namespace: &str, name: &str| {
         let wanted = Attributes {
             verb: "impersonate".to_owned(),
@@ -88,7 +101,11 @@ pub(crate) fn identify(core: &Core, call: &mut Call, identity: &Identity) -> Res
             name: name.to_owned(),
             ..Attributes::default()
         };
-        if rbac::authorize(&core.store, &call.user, &wanted).allowed { Ok(()) } else { Err(wanted.refusal(&call.user)) }
+        if rbac::authorize(&core.store, &call.user, &wanted).allowed {
+            Ok(())
+        } else {
+            Err(wanted.refusal(&call.user))
+        }
     };
     match account {
         Some((namespace, name)) => ask("", "serviceaccounts", namespace, name)?,
@@ -101,8 +118,14 @@ pub(crate) fn identify(core: &Core, call: &mut Call, identity: &Identity) -> Res
         ask("authentication.k8s.io", "uids", "", uid)?;
     }
     let mut user = match account {
-        Some((namespace, name)) if identity.as_groups.is_empty() => auth::User::service_account(namespace, name, ""),
-        _ => auth::User { name: name.clone(), groups: identity.as_groups.clone(), uid: String::new() },
+        Some((namespace, name)) if identity.as_groups.is_empty() => {
+            auth::User::service_account(namespace, name, "")
+        }
+        _ => auth::User {
+            name: name.clone(),
+            groups: identity.as_groups.clone(),
+            uid: String::new(),
+        },
     };
     if !user.groups.iter().any(|g| g == "system:authenticated") && name != "system:anonymous" {
         user.groups.push("system:authenticated".to_owned());
@@ -125,7 +148,12 @@ pub(crate) async fn answer(core: &Arc<Core>, call: Call, body: Vec<u8>, stale: b
     }
 }
 
-async fn serve(core: &Arc<Core>, call: &Call, body: Vec<u8>, stale: bool) -> Result<Answer, Refusal> {
+async fn serve(
+    core: &Arc<Core>,
+    call: &Call,
+    body: Vec<u8>,
+    stale: bool,
+) -> Result<Answer, Refusal> {
     let wanted = Attributes::of(call);
     if !rbac::authorize(&core.store, &call.user, &wanted).allowed {
         return Err(wanted.refusal(&call.user));
@@ -134,7 +162,11 @@ async fn serve(core: &Arc<Core>, call: &Call, body: Vec<u8>, stale: bool) -> Res
         return plain::answer(core, call);
     }
     discovery::aggregated(core, &call.group, &call.version).and_then(|known| {
-        if known { Ok(()) } else { Err(Refusal::no_such_resource()) }
+        if known {
+            Ok(())
+        } else {
+            Err(Refusal::no_such_resource())
+        }
     })?;
     let Some(resource) = core.store.registry.find(&call.group, &call.resource) else {
         return Ok(not_served());
@@ -152,10 +184,19 @@ async fn serve(core: &Arc<Core>, call: &Call, body: Vec<u8>, stale: bool) -> Res
 }
 
 fn not_served() -> Answer {
-    Answer::raw(404, "text/plain; charset=utf-8", b"404 page not found\n".to_vec())
+    Answer::raw(
+        404,
+        "text/plain; charset=utf-8",
+        b"404 page not found\n".to_vec(),
+    )
 }
 
-fn watch(core: &Arc<Core>, call: &Call, resource: &Arc<Resource>, stale: bool) -> Result<Answer, Refusal> {
+fn watch(
+    core: &Arc<Core>,
+    call: &Call,
+    resource: &Arc<Resource>,
+    stale: bool,
+) -> Result<Answer, Refusal> {
     if resource.virtual_ {
         return Err(Refusal::method_not_allowed());
     }
@@ -163,7 +204,10 @@ fn watch(core: &Arc<Core>, call: &Call, resource: &Arc<Resource>, stale: bool) -
     let mut call = call.clone();
     if !call.name.is_empty() && call.subresource.is_empty() {
         // The old way to watch one object by its path.
-        call.query.0.push(("fieldSelector".to_owned(), format!("metadata.name={}", call.name)));
+        call.query.0.push((
+            "fieldSelector".to_owned(),
+            format!("metadata.name={}", call.name),
+        ));
     }
     let watch = Watch::new(core.store.clone(), resource.clone(), &call, sender.clone())?;
     if stale {
@@ -183,7 +227,12 @@ fn watch(core: &Arc<Core>, call: &Call, resource: &Arc<Resource>, stale: bool) -
     })
 }
 
-fn resource_answer(core: &Core, call: &Call, resource: &Resource, body: &[u8]) -> Result<Answer, Refusal> {
+fn resource_answer(
+    core: &Core,
+    call: &Call,
+    resource: &Resource,
+    body: &[u8],
+) -> Result<Answer, Refusal> {
     if resource.virtual_ {
         if call.verb != "create" {
             return Err(Refusal::method_not_allowed());
@@ -194,9 +243,15 @@ fn resource_answer(core: &Core, call: &Call, resource: &Resource, body: &[u8]) -
         let writer = Writer::new(&core.store, call, resource);
         let body = object_of(call, body)?;
         writer.check_kind(&body)?;
-        return Ok(Answer::json(201, form::bytes(&reviews::review(core, call, resource, body)?)));
+        return Ok(Answer::json(
+            201,
+            form::bytes(&reviews::review(core, call, resource, body)?),
+        ));
     }
-    if resource.namespaced && call.namespace.is_empty() && !matches!(call.verb.as_str(), "list" | "deletecollection") {
+    if resource.namespaced
+        && call.namespace.is_empty()
+        && !matches!(call.verb.as_str(), "list" | "deletecollection")
+    {
         return Err(Refusal::method_not_allowed());
     }
     if !resource.namespaced && !call.namespace.is_empty() && call.resource != "namespaces" {
@@ -219,7 +274,12 @@ fn resource_answer(core: &Core, call: &Call, resource: &Resource, body: &[u8]) -
         return Ok(not_served());
     }
     let writer = Writer::new(&core.store, call, resource);
-    let one = |status: u16, object: &Value| Answer::json(status, form::one(Form::of(call), resource, &call.version, object));
+    let one = |status: u16, object: &Value| {
+        Answer::json(
+            status,
+            form::one(Form::of(call), resource, &call.version, object),
+        )
+    };
     match call.verb.as_str() {
         "get" => Ok(Answer::json(200, read::get(&core.store, call, resource)?)),
         "list" => Ok(Answer::json(200, read::list(&core.store, call, resource)?)),
@@ -240,8 +300,13 @@ fn resource_answer(core: &Core, call: &Call, resource: &Resource, body: &[u8]) -
             let key = (call.namespace.clone(), call.name.clone());
             let mut transaction = core.store.begin(options.dry);
             match delete::delete(&mut transaction, resource, &key, &options)? {
-                Deleted::Gone(object) if resource.group.is_empty() && resource.plural == "pods" => Ok(one(200, &object)),
-                Deleted::Gone(object) => Ok(Answer::json(200, form::bytes(&delete::success(resource, &object)))),
+                Deleted::Gone(object) if resource.group.is_empty() && resource.plural == "pods" => {
+                    Ok(one(200, &object))
+                }
+                Deleted::Gone(object) => Ok(Answer::json(
+                    200,
+                    form::bytes(&delete::success(resource, &object)),
+                )),
                 Deleted::Going(object) => Ok(one(200, &object)),
             }
         }
@@ -250,33 +315,63 @@ fn resource_answer(core: &Core, call: &Call, resource: &Resource, body: &[u8]) -
     }
 }
 
-fn delete_collection(core: &Core, call: &Call, resource: &Resource, body: &[u8]) -> Result<Answer, Refusal> {
+fn delete_collection(
+    core: &Core,
+    call: &Call,
+    resource: &Resource,
+    body: &[u8],
+) -> Result<Answer, Refusal> {
     let selection = read::Selection::of(call, resource)?;
     let options = DeleteOptions::read(call, &delete_body(body)?);
     let mut transaction = core.store.begin(options.dry);
     let mut items = Vec::new();
     for object in transaction.all(resource, &call.namespace) {
         if selection.matches(&object) {
-            let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
-            match delete::delete(&mut transaction, resource, &(text("namespace"), text("name")), &options)? {
+            let text = |key: &str| {
+                object["metadata"][key]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            match delete::delete(
+                &mut transaction,
+                resource,
+                &(text("namespace"), text("name")),
+                &options,
+            )? {
                 Deleted::Gone(object) | Deleted::Going(object) => items.push(object),
             }
         }
     }
     drop(transaction);
     let metadata = json!({ "resourceVersion": core.store.revision().to_string() });
-    Ok(Answer::json(200, form::list(Form::of(call), resource, &call.version, &items, metadata)))
+    Ok(Answer::json(
+        200,
+        form::list(Form::of(call), resource, &call.version, &items, metadata),
+    ))
 }
 
 fn delete_body(body: &[u8]) -> Result<Value, Refusal> {
-    if body.is_empty() { Ok(Value::Null) } else { patch::parse(body) }
+    if body.is_empty() {
+        Ok(Value::Null)
+    } else {
+        patch::parse(body)
+    }
 }
 
 fn object_of(call: &Call, body: &[u8]) -> Result<Value, Refusal> {
-    let media = call.content_type.split(';').next().unwrap_or_default().trim();
+    let media = call
+        .content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     match media {
         "" | "application/json" => patch::parse(body),
         "application/yaml" => patch::parse_yaml(&String::from_utf8_lossy(body)),
-        _ => Err(Refusal::unsupported_media(&["application/json", "application/yaml"])),
+        _ => Err(Refusal::unsupported_media(&[
+            "application/json",
+            "application/yaml",
+        ])),
     }
 }

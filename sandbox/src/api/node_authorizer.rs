@@ -10,7 +10,10 @@ use super::{auth::User, rbac::Attributes, store::Store};
 /// The node that a user is the kubelet of.
 pub(crate) fn node_of(user: &User) -> Option<&str> {
     let name = user.name.strip_prefix("system:node:")?;
-    user.groups.iter().any(|g| g == "system:nodes").then_some(name)
+    user.groups
+        .iter()
+        .any(|g| g == "system:nodes")
+        .then_some(name)
 }
 
 /// Whether the kubelet of `node` may.
@@ -30,24 +33,39 @@ pub(crate) fn allows(store: &Store, node: &str, wanted: &Attributes) -> bool {
         },
         ("", "pods") => match (verb, sub) {
             ("list" | "watch", "") => {
-                wanted.fields.exact("spec.nodeName") == Some(node) || (!wanted.name.is_empty() && bound(store, node, wanted))
+                wanted.fields.exact("spec.nodeName") == Some(node)
+                    || (!wanted.name.is_empty() && bound(store, node, wanted))
             }
             ("get", "") => bound(store, node, wanted),
-            ("create" | "delete", "") | ("update" | "patch", "status") | ("create", "eviction") => true,
+            ("create" | "delete", "") | ("update" | "patch", "status") | ("create", "eviction") => {
+                true
+            }
             _ => false,
         },
-        ("", "secrets") if sub.is_empty() && read => mounted(store, node, wanted, &["secret", "secretName"]),
-        ("", "configmaps") if sub.is_empty() && read => mounted(store, node, wanted, &["configMap", "name"]),
+        ("", "secrets") if sub.is_empty() && read => {
+            mounted(store, node, wanted, &["secret", "secretName"])
+        }
+        ("", "configmaps") if sub.is_empty() && read => {
+            mounted(store, node, wanted, &["configMap", "name"])
+        }
         ("", "persistentvolumeclaims") if read && sub.is_empty() => {
             mounted(store, node, wanted, &["persistentVolumeClaim", "claimName"])
         }
-        ("", "serviceaccounts") if sub.is_empty() => verb == "get" && account_used(store, node, wanted),
-        ("", "serviceaccounts") => verb == "create" && sub == "token" && account_used(store, node, wanted),
-        ("", "services" | "endpoints") | ("node.k8s.io", "runtimeclasses") | ("storage.k8s.io", "csidrivers") => {
-            read && sub.is_empty()
+        ("", "serviceaccounts") if sub.is_empty() => {
+            verb == "get" && account_used(store, node, wanted)
         }
-        ("", "persistentvolumes") => read && sub.is_empty() && verb == "get" && volume_used(store, node, &wanted.name),
-        ("", "events") | ("events.k8s.io", "events") => matches!(verb, "create" | "patch" | "update"),
+        ("", "serviceaccounts") => {
+            verb == "create" && sub == "token" && account_used(store, node, wanted)
+        }
+        ("", "services" | "endpoints")
+        | ("node.k8s.io", "runtimeclasses")
+        | ("storage.k8s.io", "csidrivers") => read && sub.is_empty(),
+        ("", "persistentvolumes") => {
+            read && sub.is_empty() && verb == "get" && volume_used(store, node, &wanted.name)
+        }
+        ("", "events") | ("events.k8s.io", "events") => {
+            matches!(verb, "create" | "patch" | "update")
+        }
         ("coordination.k8s.io", "leases") => {
             wanted.namespace == "kube-node-lease"
                 && match verb {
@@ -66,13 +84,18 @@ pub(crate) fn allows(store: &Store, node: &str, wanted: &Attributes) -> bool {
                 && store
                     .all("storage.k8s.io", "volumeattachments", "")
                     .iter()
-                    .any(|a| a["metadata"]["name"] == wanted.name.as_str() && a["spec"]["nodeName"] == node)
+                    .any(|a| {
+                        a["metadata"]["name"] == wanted.name.as_str()
+                            && a["spec"]["nodeName"] == node
+                    })
         }
         ("certificates.k8s.io", "certificatesigningrequests") => {
             sub.is_empty() && matches!(verb, "create" | "get" | "list" | "watch")
         }
         ("authentication.k8s.io", "tokenreviews") => verb == "create",
-        ("authorization.k8s.io", "subjectaccessreviews" | "localsubjectaccessreviews") => verb == "create",
+        ("authorization.k8s.io", "subjectaccessreviews" | "localsubjectaccessreviews") => {
+            verb == "create"
+        }
         _ => false,
     }
 }
@@ -84,8 +107,12 @@ fn pods_on(store: &Store, node: &str, namespace: &str) -> Vec<std::sync::Arc<Val
 }
 
 fn bound(store: &Store, node: &str, wanted: &Attributes) -> bool {
-    let Some(resource) = store.registry.find("", "pods") else { return false };
-    store.get(&resource, &wanted.namespace, &wanted.name).is_some_and(|pod| pod["spec"]["nodeName"] == node)
+    let Some(resource) = store.registry.find("", "pods") else {
+        return false;
+    };
+    store
+        .get(&resource, &wanted.namespace, &wanted.name)
+        .is_some_and(|pod| pod["spec"]["nodeName"] == node)
 }
 
 /// Whether a pod on the node names the object anywhere that a pod names such an object.
@@ -98,35 +125,60 @@ fn mounted(store: &Store, node: &str, wanted: &Attributes, [volume, field]: &[&s
         let spec = &pod["spec"];
         let each = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let volumes = each(&spec["volumes"]).iter().any(|v| {
-            v[*volume][*field] == name || each(&v["projected"]["sources"]).iter().any(|s| s[*volume]["name"] == name)
+            v[*volume][*field] == name
+                || each(&v["projected"]["sources"])
+                    .iter()
+                    .any(|s| s[*volume]["name"] == name)
         });
-        let pull = *volume == "secret" && each(&spec["imagePullSecrets"]).iter().any(|s| s["name"] == name);
-        let containers = each(&spec["containers"]).into_iter().chain(each(&spec["initContainers"]));
-        let (from_env, from_all) =
-            if *volume == "secret" { ("secretKeyRef", "secretRef") } else { ("configMapKeyRef", "configMapRef") };
+        let pull = *volume == "secret"
+            && each(&spec["imagePullSecrets"])
+                .iter()
+                .any(|s| s["name"] == name);
+        let containers = each(&spec["containers"])
+            .into_iter()
+            .chain(each(&spec["initContainers"]));
+        let (from_env, from_all) = if *volume == "secret" {
+            ("secretKeyRef", "secretRef")
+        } else {
+            ("configMapKeyRef", "configMapRef")
+        };
         volumes
             || pull
             || containers.into_iter().any(|c| {
-                each(&c["env"]).iter().any(|e| e["valueFrom"][from_env]["name"] == name)
-                    || each(&c["envFrom"]).iter().any(|e| e[from_all]["name"] == name)
+                each(&c["env"])
+                    .iter()
+                    .any(|e| e["valueFrom"][from_env]["name"] == name)
+                    || each(&c["envFrom"])
+                        .iter()
+                        .any(|e| e[from_all]["name"] == name)
             })
     })
 }
 
 fn account_used(store: &Store, node: &str, wanted: &Attributes) -> bool {
-    pods_on(store, node, &wanted.namespace).iter().any(|pod| pod["spec"]["serviceAccountName"] == wanted.name.as_str())
+    pods_on(store, node, &wanted.namespace)
+        .iter()
+        .any(|pod| pod["spec"]["serviceAccountName"] == wanted.name.as_str())
 }
 
 fn volume_used(store: &Store, node: &str, volume: &str) -> bool {
     let claims = store.all("", "persistentvolumeclaims", "");
-    let of: Vec<_> = claims.iter().filter(|c| c["spec"]["volumeName"] == volume).collect();
+    let of: Vec<_> = claims
+        .iter()
+        .filter(|c| c["spec"]["volumeName"] == volume)
+        .collect();
     pods_on(store, node, "").iter().any(|pod| {
-        pod["spec"]["volumes"].as_array().into_iter().flatten().any(|v| {
-            let claim = &v["persistentVolumeClaim"]["claimName"];
-            of.iter().any(|c| {
-                c["metadata"]["name"] == *claim && c["metadata"]["namespace"] == pod["metadata"]["namespace"]
+        pod["spec"]["volumes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|v| {
+                let claim = &v["persistentVolumeClaim"]["claimName"];
+                of.iter().any(|c| {
+                    c["metadata"]["name"] == *claim
+                        && c["metadata"]["namespace"] == pod["metadata"]["namespace"]
+                })
             })
-        })
     })
 }
 
@@ -136,7 +188,14 @@ mod tests {
 
     use super::*;
 
-    fn ask(store: &Store, verb: &str, group: &str, resource: &str, namespace: &str, name: &str) -> bool {
+    fn ask(
+        store: &Store,
+        verb: &str,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+    ) -> bool {
         let (resource, sub) = resource.split_once('/').unwrap_or((resource, ""));
         let wanted = Attributes {
             verb: verb.into(),
@@ -163,16 +222,43 @@ mod tests {
         assert!(!ask(&store, "list", "", "nodes", "", ""));
         assert!(ask(&store, "patch", "", "nodes/status", "", "n2"));
         assert!(!ask(&store, "delete", "", "nodes", "", "n2"));
-        assert!(ask(&store, "update", lease, "leases", "kube-node-lease", "n2"));
-        assert!(!ask(&store, "get", lease, "leases", "kube-node-lease", "n1"));
+        assert!(ask(
+            &store,
+            "update",
+            lease,
+            "leases",
+            "kube-node-lease",
+            "n2"
+        ));
+        assert!(!ask(
+            &store,
+            "get",
+            lease,
+            "leases",
+            "kube-node-lease",
+            "n1"
+        ));
         assert!(!ask(&store, "get", lease, "leases", "kube-system", "n2"));
         assert!(ask(&store, "get", "", "secrets", "a", "s"));
         assert!(!ask(&store, "get", "", "secrets", "a", "other"));
         assert!(!ask(&store, "list", "", "secrets", "", ""));
-        assert!(ask(&store, "create", "authentication.k8s.io", "tokenreviews", "", ""));
+        assert!(ask(
+            &store,
+            "create",
+            "authentication.k8s.io",
+            "tokenreviews",
+            "",
+            ""
+        ));
         assert!(!ask(&store, "list", "", "pods", "", ""));
-        let fields = super::super::selector::FieldSelector::parse("spec.nodeName=n2").expect("selector");
-        let wanted = Attributes { verb: "list".into(), resource: "pods".into(), fields, ..Attributes::default() };
+        let fields =
+            super::super::selector::FieldSelector::parse("spec.nodeName=n2").expect("selector");
+        let wanted = Attributes {
+            verb: "list".into(),
+            resource: "pods".into(),
+            fields,
+            ..Attributes::default()
+        };
         assert!(allows(&store, "n2", &wanted));
     }
 }

@@ -15,14 +15,21 @@ pub(crate) fn answer(core: &Core, rest: &[&str], accept: &str) -> Option<Answer>
             let media = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
             Some(Answer::raw(200, media, b"\x0a\x032.0".to_vec()))
         }
-        ["v2"] => Some(Answer::json(200, form::bytes(&json!({
-            "swagger": "2.0", "info": { "title": "Kubernetes", "version": core.version }, "paths": {}, "definitions": {},
-        })))),
+        ["v2"] => Some(Answer::json(
+            200,
+            form::bytes(&json!({
+                "swagger": "2.0", "info": { "title": "Kubernetes", "version": core.version }, "paths": {}, "definitions": {},
+            })),
+        )),
         ["v3"] => {
             let mut paths = Map::new();
             for resource in core.store.registry.all() {
                 for version in &resource.versions {
-                    let name = if resource.group.is_empty() { format!("api/{version}") } else { format!("apis/{}/{version}", resource.group) };
+                    let name = if resource.group.is_empty() {
+                        format!("api/{version}")
+                    } else {
+                        format!("apis/{}/{version}", resource.group)
+                    };
                     // The revision makes clients read again when a definition may have changed.
                     let hash = definitions_revision(core);
                     let url = format!("/openapi/v3/{name}?hash={hash}");
@@ -38,20 +45,33 @@ pub(crate) fn answer(core: &Core, rest: &[&str], accept: &str) -> Option<Answer>
 }
 
 fn definitions_revision(core: &Core) -> u64 {
-    let all = core.store.all("apiextensions.k8s.io", "customresourcedefinitions", "");
-    all.iter().filter_map(|crd| super::store::revision_of(crd)).max().unwrap_or(0)
+    let all = core
+        .store
+        .all("apiextensions.k8s.io", "customresourcedefinitions", "");
+    all.iter()
+        .filter_map(|crd| super::store::revision_of(crd))
+        .max()
+        .unwrap_or(0)
 }
 
 fn document(core: &Core, group: &str, version: &str) -> Option<Answer> {
     let (mut paths, mut schemas) = (Map::new(), Map::new());
     let all = core.store.registry.all();
-    for resource in all.iter().filter(|r| r.group == group && r.versions.iter().any(|v| v == version)) {
-        let mut base = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    for resource in all
+        .iter()
+        .filter(|r| r.group == group && r.versions.iter().any(|v| v == version))
+    {
+        let mut base = if group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{group}/{version}")
+        };
         if resource.namespaced {
             base.push_str("/namespaces/{namespace}");
         }
         let kind = json!({ "group": group, "version": version, "kind": resource.kind });
-        let reference = json!({ "$ref": format!("#/components/schemas/{}", component(resource, version)) });
+        let reference =
+            json!({ "$ref": format!("#/components/schemas/{}", component(resource, version)) });
         paths.insert(format!("{base}/{}", resource.plural), json!({
             "get": operation("list", &kind, &reference), "post": operation("create", &kind, &reference),
         }));
@@ -72,10 +92,13 @@ fn document(core: &Core, group: &str, version: &str) -> Option<Answer> {
         return None;
     }
     schemas.insert(META.to_owned(), metadata());
-    Some(Answer::json(200, form::bytes(&json!({
-        "openapi": "3.0.0", "info": { "title": "Kubernetes", "version": core.version },
-        "paths": paths, "components": { "schemas": schemas },
-    }))))
+    Some(Answer::json(
+        200,
+        form::bytes(&json!({
+            "openapi": "3.0.0", "info": { "title": "Kubernetes", "version": core.version },
+            "paths": paths, "components": { "schemas": schemas },
+        })),
+    ))
 }
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -85,7 +108,12 @@ fn component(resource: &Resource, version: &str) -> String {
         let reversed: Vec<&str> = resource.group.rsplit('.').collect();
         return format!("{}.{version}.{}", reversed.join("."), resource.kind);
     }
-    let group = resource.group.split('.').next().filter(|g| !g.is_empty()).unwrap_or("core");
+    let group = resource
+        .group
+        .split('.')
+        .next()
+        .filter(|g| !g.is_empty())
+        .unwrap_or("core");
     format!("io.k8s.api.{group}.{version}.{}", resource.kind)
 }
 
@@ -93,9 +121,21 @@ fn operation(action: &str, kind: &Value, schema: &Value) -> Value {
     let parameter = |name: &str| json!({ "name": name, "in": "query", "schema": { "type": "string", "uniqueItems": true } });
     let parameters: Vec<Value> = match action {
         "get" => vec![],
-        "list" => ["labelSelector", "fieldSelector", "limit", "continue", "watch"].iter().map(|n| parameter(n)).collect(),
+        "list" => [
+            "labelSelector",
+            "fieldSelector",
+            "limit",
+            "continue",
+            "watch",
+        ]
+        .iter()
+        .map(|n| parameter(n))
+        .collect(),
         "delete" => vec![parameter("dryRun")],
-        _ => ["dryRun", "fieldManager", "fieldValidation", "force"].iter().map(|n| parameter(n)).collect(),
+        _ => ["dryRun", "fieldManager", "fieldValidation", "force"]
+            .iter()
+            .map(|n| parameter(n))
+            .collect(),
     };
     json!({
         "parameters": parameters, "x-kubernetes-action": action, "x-kubernetes-group-version-kind": kind,
@@ -105,12 +145,21 @@ fn operation(action: &str, kind: &Value, schema: &Value) -> Value {
 
 fn type_fields(properties: &mut Map<String, Value>) {
     let text = |description: &str| json!({ "type": "string", "description": description });
-    properties.insert("apiVersion".to_owned(), text("Group and version of the schema that this object follows."));
-    properties.insert("kind".to_owned(), text("The kind of resource that this object is."));
-    properties.insert("metadata".to_owned(), json!({
-        "description": "Name, labels and whatever else every object has.", "default": {},
-        "allOf": [{ "$ref": format!("#/components/schemas/{META}") }],
-    }));
+    properties.insert(
+        "apiVersion".to_owned(),
+        text("Group and version of the schema that this object follows."),
+    );
+    properties.insert(
+        "kind".to_owned(),
+        text("The kind of resource that this object is."),
+    );
+    properties.insert(
+        "metadata".to_owned(),
+        json!({
+            "description": "Name, labels and whatever else every object has.", "default": {},
+            "allOf": [{ "$ref": format!("#/components/schemas/{META}") }],
+        }),
+    );
 }
 
 fn custom(schema: &Value) -> Value {
@@ -132,7 +181,10 @@ fn builtin(resource: &Resource) -> Value {
         properties.insert("spec".to_owned(), object("What is wanted."));
     }
     if resource.status {
-        properties.insert("status".to_owned(), object("What is, as the programs in the cluster have last seen it."));
+        properties.insert(
+            "status".to_owned(),
+            object("What is, as the programs in the cluster have last seen it."),
+        );
     }
     json!({ "type": "object", "description": format!("{} of the Kubernetes API.", resource.kind), "properties": properties })
 }

@@ -13,7 +13,13 @@ const APPLY: &str = "application/apply-patch+yaml";
 
 /// Patches an object; says whether it was created.
 pub(crate) fn patch(writer: &Writer<'_>, body: &[u8]) -> Result<(Arc<Value>, bool), Refusal> {
-    let media = writer.call.content_type.split(';').next().unwrap_or_default().trim();
+    let media = writer
+        .call
+        .content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     let custom = writer.resource.custom.is_some();
     let modify = |change: &dyn Fn(&mut Value) -> Result<(), Refusal>| {
         writer
@@ -27,9 +33,13 @@ pub(crate) fn patch(writer: &Writer<'_>, body: &[u8]) -> Result<(Arc<Value>, boo
     };
     match media {
         APPLY | "application/apply-patch+json" => {
-            let text = std::str::from_utf8(body).map_err(|_| Refusal::bad_request("the patch is no UTF-8 text"))?;
+            let text = std::str::from_utf8(body)
+                .map_err(|_| Refusal::bad_request("the patch is no UTF-8 text"))?;
             let wanted = parse_yaml(text)?;
-            writer.apply(wanted, writer.call.query.flag("force") && writer.call.query.get("force").is_some())
+            writer.apply(
+                wanted,
+                writer.call.query.flag("force") && writer.call.query.get("force").is_some(),
+            )
         }
         MERGE => {
             let patch = parse(body)?;
@@ -50,7 +60,9 @@ pub(crate) fn patch(writer: &Writer<'_>, body: &[u8]) -> Result<(Arc<Value>, boo
                 .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?;
             modify(&|object| {
                 json_patch::patch(object, &patch).map_err(|error| {
-                    let mut refusal = Refusal::bad_request(format!("the server rejected our request due to an error in our request: {error}"));
+                    let mut refusal = Refusal::bad_request(format!(
+                        "the server rejected our request due to an error in our request: {error}"
+                    ));
                     (refusal.code, refusal.reason) = (422, "Invalid");
                     refusal
                 })
@@ -63,8 +75,11 @@ pub(crate) fn patch(writer: &Writer<'_>, body: &[u8]) -> Result<(Arc<Value>, boo
 
 /// Reads a JSON body.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, Refusal> {
-    serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        Refusal::bad_request(format!(
+            "couldn't get version/kind; json parse error: {error}"
+        ))
+    })
 }
 
 /// Reads a YAML body; JSON is YAML.
@@ -72,5 +87,6 @@ pub(crate) fn parse_yaml(text: &str) -> Result<Value, Refusal> {
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
     }
-    serde_saphyr::from_str(text).map_err(|error| Refusal::bad_request(format!("error decoding YAML: {error}")))
+    serde_saphyr::from_str(text)
+        .map_err(|error| Refusal::bad_request(format!("error decoding YAML: {error}")))
 }

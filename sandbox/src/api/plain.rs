@@ -13,21 +13,48 @@ pub(crate) fn answer(core: &Core, call: &Call) -> Result<Answer, Refusal> {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     match segments.as_slice() {
         [] => {
-            let paths = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+            let paths = [
+                "/api",
+                "/api/v1",
+                "/apis",
+                "/healthz",
+                "/livez",
+                "/metrics",
+                "/openapi/v2",
+                "/openapi/v3",
+                "/readyz",
+                "/version",
+            ];
             Ok(Answer::json(200, form::bytes(&json!({ "paths": paths }))))
         }
         ["version"] => Ok(Answer::json(200, form::bytes(&version(&core.version)))),
-        ["healthz" | "readyz" | "livez", rest @ ..] => Ok(health(core, call, segments[0], rest.first().copied())),
+        ["healthz" | "readyz" | "livez", rest @ ..] => {
+            Ok(health(core, call, segments[0], rest.first().copied()))
+        }
         ["metrics"] => {
             let text = "# HELP apiserver_audit_event_total [ALPHA] Counter of audit events generated and sent to the audit backend.\n# TYPE apiserver_audit_event_total counter\napiserver_audit_event_total 0\n";
-            Ok(Answer::raw(200, "text/plain; version=0.0.4; charset=utf-8", text.into()))
+            Ok(Answer::raw(
+                200,
+                "text/plain; version=0.0.4; charset=utf-8",
+                text.into(),
+            ))
         }
-        ["openapi", rest @ ..] => openapi::answer(core, rest, &call.accept).ok_or_else(Refusal::no_such_resource),
+        ["openapi", rest @ ..] => {
+            openapi::answer(core, rest, &call.accept).ok_or_else(Refusal::no_such_resource)
+        }
         ["api" | "apis", ..] => match discovery::answer(core, call)? {
             Some((content_type, value)) => Ok(Answer::raw(200, &content_type, form::bytes(&value))),
-            None => Ok(Answer::raw(404, "text/plain; charset=utf-8", b"404 page not found\n".to_vec())),
+            None => Ok(Answer::raw(
+                404,
+                "text/plain; charset=utf-8",
+                b"404 page not found\n".to_vec(),
+            )),
         },
-        _ => Ok(Answer::raw(404, "text/plain; charset=utf-8", b"404 page not found\n".to_vec())),
+        _ => Ok(Answer::raw(
+            404,
+            "text/plain; charset=utf-8",
+            b"404 page not found\n".to_vec(),
+        )),
     }
 }
 
@@ -43,12 +70,23 @@ fn version(text: &str) -> serde_json::Value {
 }
 
 fn health(core: &Core, call: &Call, endpoint: &str, single: Option<&str>) -> Answer {
-    let excluded: Vec<&str> = call.query.0.iter().filter(|(k, _)| k == "exclude").map(|(_, v)| v.as_str()).collect();
+    let excluded: Vec<&str> = call
+        .query
+        .0
+        .iter()
+        .filter(|(k, _)| k == "exclude")
+        .map(|(_, v)| v.as_str())
+        .collect();
     let checks = core.backend.health();
     let (mut text, mut failed) = (String::new(), false);
-    for (name, result) in checks.iter().filter(|(name, _)| single.is_none_or(|s| s == name)) {
+    for (name, result) in checks
+        .iter()
+        .filter(|(name, _)| single.is_none_or(|s| s == name))
+    {
         match result {
-            _ if excluded.contains(&name.as_str()) => text.push_str(&format!("[+]{name} excluded: ok\n")),
+            _ if excluded.contains(&name.as_str()) => {
+                text.push_str(&format!("[+]{name} excluded: ok\n"))
+            }
             Ok(()) => text.push_str(&format!("[+]{name} ok\n")),
             Err(_) => {
                 failed = true;
@@ -57,7 +95,11 @@ fn health(core: &Core, call: &Call, endpoint: &str, single: Option<&str>) -> Ans
         }
     }
     if single.is_some_and(|single| !checks.iter().any(|(name, _)| name == single)) {
-        return Answer::raw(404, "text/plain; charset=utf-8", b"404 page not found\n".to_vec());
+        return Answer::raw(
+            404,
+            "text/plain; charset=utf-8",
+            b"404 page not found\n".to_vec(),
+        );
     }
     if failed {
         text.push_str(&format!("{endpoint} check failed\n"));

@@ -5,7 +5,10 @@ use serde_json::Value;
 use super::columns::age_of;
 
 fn statuses(object: &Value, field: &str) -> Vec<Value> {
-    object["status"][field].as_array().cloned().unwrap_or_default()
+    object["status"][field]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
 }
 
 fn text(value: &Value) -> String {
@@ -14,7 +17,10 @@ fn text(value: &Value) -> String {
 
 /// `1/2`: ready containers of all.
 pub(crate) fn ready(object: &Value) -> Value {
-    let ready = statuses(object, "containerStatuses").iter().filter(|c| c["ready"] == true).count();
+    let ready = statuses(object, "containerStatuses")
+        .iter()
+        .filter(|c| c["ready"] == true)
+        .count();
     let all = object["spec"]["containers"].as_array().map_or(0, Vec::len);
     format!("{ready}/{all}").into()
 }
@@ -23,7 +29,10 @@ pub(crate) fn ready(object: &Value) -> Value {
 pub(crate) fn restarts(object: &Value) -> Value {
     let all = statuses(object, "containerStatuses");
     let count: i64 = all.iter().filter_map(|c| c["restartCount"].as_i64()).sum();
-    let last = all.iter().filter_map(|c| c["lastState"]["terminated"]["finishedAt"].as_str()).max();
+    let last = all
+        .iter()
+        .filter_map(|c| c["lastState"]["terminated"]["finishedAt"].as_str())
+        .max();
     match last {
         Some(time) if count > 0 => format!("{count} ({} ago)", age_of(time)).into(),
         _ => count.to_string().into(),
@@ -38,14 +47,22 @@ pub(crate) fn status(object: &Value) -> Value {
         reason = text(&status["phase"]);
     }
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
-    if conditions.iter().any(|c| c["type"] == "PodScheduled" && c["reason"] == "SchedulingGated") {
+    if conditions
+        .iter()
+        .any(|c| c["type"] == "PodScheduled" && c["reason"] == "SchedulingGated")
+    {
         reason = "SchedulingGated".to_owned();
     }
     let mut initializing = false;
     let inits = statuses(object, "initContainerStatuses");
-    let total = object["spec"]["initContainers"].as_array().map_or(0, Vec::len);
+    let total = object["spec"]["initContainers"]
+        .as_array()
+        .map_or(0, Vec::len);
     for (at, container) in inits.iter().enumerate() {
-        let (terminated, waiting) = (&container["state"]["terminated"], &container["state"]["waiting"]);
+        let (terminated, waiting) = (
+            &container["state"]["terminated"],
+            &container["state"]["waiting"],
+        );
         if terminated["exitCode"] == 0 || container["started"] == true {
             continue;
         }
@@ -66,7 +83,10 @@ pub(crate) fn status(object: &Value) -> Value {
     if !initializing {
         let mut running = false;
         for container in statuses(object, "containerStatuses").iter().rev() {
-            let (terminated, waiting) = (&container["state"]["terminated"], &container["state"]["waiting"]);
+            let (terminated, waiting) = (
+                &container["state"]["terminated"],
+                &container["state"]["waiting"],
+            );
             if !text(&waiting["reason"]).is_empty() {
                 reason = text(&waiting["reason"]);
             } else if terminated.is_object() {
@@ -79,12 +99,22 @@ pub(crate) fn status(object: &Value) -> Value {
             }
         }
         if reason == "Completed" && running {
-            let ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
-            reason = if ready { "Running".to_owned() } else { "NotReady".to_owned() };
+            let ready = conditions
+                .iter()
+                .any(|c| c["type"] == "Ready" && c["status"] == "True");
+            reason = if ready {
+                "Running".to_owned()
+            } else {
+                "NotReady".to_owned()
+            };
         }
     }
     if object["metadata"].get("deletionTimestamp").is_some() {
-        reason = if status["reason"] == "NodeLost" { "Unknown".to_owned() } else { "Terminating".to_owned() };
+        reason = if status["reason"] == "NodeLost" {
+            "Unknown".to_owned()
+        } else {
+            "Terminating".to_owned()
+        };
     }
     reason.into()
 }

@@ -89,7 +89,10 @@ CsrCondition: 1 type s, 2 reason s, 3 message s, 4 lastUpdateTime t, 5 lastTrans
 ";
 
 /// Kinds that hold more than the table can say are refused rather than cut short.
-const UNREADABLE: &[(&str, &[u64])] = &[("PodSpec", &[1, 14, 18]), ("Container", &[10, 11, 12, 15, 19])];
+const UNREADABLE: &[(&str, &[u64])] = &[
+    ("PodSpec", &[1, 14, 18]),
+    ("Container", &[10, 11, 12, 15, 19]),
+];
 
 type Message = HashMap<u64, (&'static str, &'static str)>;
 
@@ -109,7 +112,9 @@ static TABLE: LazyLock<HashMap<&'static str, Message>> = LazyLock::new(|| {
 /// Reads a body: magic, envelope, message.
 pub(crate) fn decode(body: &[u8]) -> Result<Value, Refusal> {
     let unknown = || Refusal::unsupported_media(&["application/json", "application/yaml"]);
-    let envelope = body.strip_prefix(b"k8s\0").ok_or_else(|| Refusal::bad_request("the protobuf body has no k8s prefix"))?;
+    let envelope = body
+        .strip_prefix(b"k8s\0")
+        .ok_or_else(|| Refusal::bad_request("the protobuf body has no k8s prefix"))?;
     let broken = || Refusal::bad_request("the protobuf body is cut short or damaged");
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
     for (number, field) in fields(envelope).ok_or_else(broken)? {
@@ -117,8 +122,12 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, Refusal> {
             (1, Field::Bytes(meta)) => {
                 for (number, field) in fields(meta).ok_or_else(broken)? {
                     match (number, field) {
-                        (1, Field::Bytes(text)) => api_version = String::from_utf8_lossy(text).into_owned(),
-                        (2, Field::Bytes(text)) => kind = String::from_utf8_lossy(text).into_owned(),
+                        (1, Field::Bytes(text)) => {
+                            api_version = String::from_utf8_lossy(text).into_owned()
+                        }
+                        (2, Field::Bytes(text)) => {
+                            kind = String::from_utf8_lossy(text).into_owned()
+                        }
                         _ => {}
                     }
                 }
@@ -127,7 +136,11 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, Refusal> {
             _ => {}
         }
     }
-    let name = TABLE.keys().find(|name| **name == kind).copied().ok_or_else(unknown)?;
+    let name = TABLE
+        .keys()
+        .find(|name| **name == kind)
+        .copied()
+        .ok_or_else(unknown)?;
     let mut object = message(name, raw)?.ok_or_else(broken)?;
     object["apiVersion"] = api_version.into();
     object["kind"] = kind.into();
@@ -148,8 +161,12 @@ pub(crate) fn properties(name: &str, depth: u8) -> Option<Map<String, Value>> {
         "t" => json!({ "type": "string", "format": "date-time" }),
         "i" | "I" => json!({ "type": "integer", "format": "int64" }),
         "b" | "B" => json!({ "type": "boolean" }),
-        "p" => json!({ "oneOf": [{ "type": "integer" }, { "type": "string" }], "format": "int-or-string" }),
-        name if depth < 12 => json!({ "type": "object", "properties": properties(name, depth + 1).unwrap_or_default() }),
+        "p" => {
+            json!({ "oneOf": [{ "type": "integer" }, { "type": "string" }], "format": "int-or-string" })
+        }
+        name if depth < 12 => {
+            json!({ "type": "object", "properties": properties(name, depth + 1).unwrap_or_default() })
+        }
         _ => json!({ "type": "object" }),
     };
     let fields = table.values().map(|(key, kind)| {
@@ -212,26 +229,41 @@ fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
 
 /// A message as JSON; `None` when the bytes are damaged.
 fn message(name: &str, bytes: &[u8]) -> Result<Option<Value>, Refusal> {
-    let Some(table) = TABLE.get(name) else { return Ok(None) };
-    let Some(all) = fields(bytes) else { return Ok(None) };
+    let Some(table) = TABLE.get(name) else {
+        return Ok(None);
+    };
+    let Some(all) = fields(bytes) else {
+        return Ok(None);
+    };
     let mut object = Map::new();
     for (number, field) in all {
         let Some((key, kind)) = table.get(&number) else {
-            let unreadable = UNREADABLE.iter().any(|(of, numbers)| *of == name && numbers.contains(&number));
+            let unreadable = UNREADABLE
+                .iter()
+                .any(|(of, numbers)| *of == name && numbers.contains(&number));
             if unreadable && matches!(field, Field::Bytes(b) if !b.is_empty()) {
-                return Err(Refusal::unsupported_media(&["application/json", "application/yaml"]));
+                return Err(Refusal::unsupported_media(&[
+                    "application/json",
+                    "application/yaml",
+                ]));
             }
             continue;
         };
         if let Some(kind) = kind.strip_prefix('*') {
-            let Some(item) = value(kind, &field, true)? else { return Ok(None) };
+            let Some(item) = value(kind, &field, true)? else {
+                return Ok(None);
+            };
             let list = object.entry(*key).or_insert_with(|| json!([]));
             if let Some(list) = list.as_array_mut() {
                 list.push(item);
             }
         } else if let Some(kind) = kind.strip_prefix("m:") {
-            let Field::Bytes(entry) = field else { return Ok(None) };
-            let Some(pair) = fields(entry) else { return Ok(None) };
+            let Field::Bytes(entry) = field else {
+                return Ok(None);
+            };
+            let Some(pair) = fields(entry) else {
+                return Ok(None);
+            };
             let (mut name, mut item) = (String::new(), json!(""));
             for (number, field) in pair {
                 match (number, &field) {
@@ -260,15 +292,25 @@ fn value(kind: &str, field: &Field<'_>, keep: bool) -> Result<Option<Value>, Ref
     let value = match (kind, field) {
         ("i" | "I", Field::Number(number)) => {
             let number = number.cast_signed();
-            if number == 0 && kind == "i" { Value::Null } else { number.into() }
+            if number == 0 && kind == "i" {
+                Value::Null
+            } else {
+                number.into()
+            }
         }
         ("b" | "B", Field::Number(number)) => {
-            if *number == 0 && kind == "b" { Value::Null } else { (*number != 0).into() }
+            if *number == 0 && kind == "b" {
+                Value::Null
+            } else {
+                (*number != 0).into()
+            }
         }
         ("s", Field::Bytes([])) if !keep => Value::Null,
         ("s", Field::Bytes(text)) => String::from_utf8_lossy(text).into_owned().into(),
         ("y", Field::Bytes([])) if !keep => Value::Null,
-        ("y", Field::Bytes(bytes)) => base64::engine::general_purpose::STANDARD.encode(bytes).into(),
+        ("y", Field::Bytes(bytes)) => base64::engine::general_purpose::STANDARD
+            .encode(bytes)
+            .into(),
         ("t" | "p" | "q", Field::Bytes(bytes)) => match fields(bytes) {
             Some(parts) => special(kind, &parts),
             None => return Ok(None),
@@ -328,7 +370,11 @@ mod tests {
     fn messages_become_the_json_that_they_mean() {
         let metadata = [field(1, b"p"), field(2, b""), field(8, b"")].concat();
         let options = [vec![1 << 3, 5], field(5, b"All")].concat();
-        let body = wrapped("policy/v1", "Eviction", &[field(1, &metadata), field(2, &options)].concat());
+        let body = wrapped(
+            "policy/v1",
+            "Eviction",
+            &[field(1, &metadata), field(2, &options)].concat(),
+        );
         let wanted = json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": "p" },
             "deleteOptions": { "gracePeriodSeconds": 5, "dryRun": ["All"] } });
         assert_eq!(decode(&body).expect("eviction"), wanted);
@@ -339,8 +385,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused() {
-        assert_eq!(decode(&wrapped("v1", "Mystery", b"")).expect_err("unknown").code, 415);
+        assert_eq!(
+            decode(&wrapped("v1", "Mystery", b""))
+                .expect_err("unknown")
+                .code,
+            415
+        );
         assert_eq!(decode(b"{}").expect_err("no prefix").code, 400);
-        assert_eq!(decode(&wrapped("v1", "ConfigMap", &[0x0a, 200])).expect_err("damaged").code, 400);
+        assert_eq!(
+            decode(&wrapped("v1", "ConfigMap", &[0x0a, 200]))
+                .expect_err("damaged")
+                .code,
+            400
+        );
     }
 }

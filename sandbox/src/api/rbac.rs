@@ -36,7 +36,11 @@ pub(crate) struct Decision {
 
 impl Attributes {
     pub(crate) fn of(call: &Call) -> Self {
-        let fields = call.query.get("fieldSelector").and_then(|text| FieldSelector::parse(text).ok()).unwrap_or_default();
+        let fields = call
+            .query
+            .get("fieldSelector")
+            .and_then(|text| FieldSelector::parse(text).ok())
+            .unwrap_or_default();
         let mut name = call.name.clone();
         if name.is_empty()
             && matches!(call.verb.as_str(), "list" | "watch" | "deletecollection")
@@ -67,7 +71,15 @@ impl Attributes {
     /// The refusal in the words of the real server.
     pub(crate) fn refusal(&self, user: &User) -> Refusal {
         if let Some(path) = &self.path {
-            return Refusal::forbidden("", "", "", &format!("User \"{}\" cannot {} path \"{path}\"", user.name, self.verb));
+            return Refusal::forbidden(
+                "",
+                "",
+                "",
+                &format!(
+                    "User \"{}\" cannot {} path \"{path}\"",
+                    user.name, self.verb
+                ),
+            );
         }
         let scope = if self.namespace.is_empty() {
             "at the cluster scope".to_owned()
@@ -88,17 +100,26 @@ impl Attributes {
 /// Decides.
 pub(crate) fn authorize(store: &Store, user: &User, attributes: &Attributes) -> Decision {
     if user.groups.iter().any(|g| g == "system:masters") {
-        return Decision { allowed: true, reason: String::new() };
+        return Decision {
+            allowed: true,
+            reason: String::new(),
+        };
     }
     if let Some(node) = node_authorizer::node_of(user)
         && node_authorizer::allows(store, node, attributes)
     {
-        return Decision { allowed: true, reason: String::new() };
+        return Decision {
+            allowed: true,
+            reason: String::new(),
+        };
     }
     let mut found = Decision::default();
     visit_rules(store, user, &attributes.namespace, &mut |rule, source| {
         if rule_allows(rule, attributes) {
-            found = Decision { allowed: true, reason: format!("RBAC: allowed by {source}") };
+            found = Decision {
+                allowed: true,
+                reason: format!("RBAC: allowed by {source}"),
+            };
         }
         !found.allowed
     });
@@ -116,7 +137,8 @@ pub(crate) fn visit_rules(
         if let Some(subject) = bound_subject(&binding, user, "") {
             let role = binding["roleRef"]["name"].as_str().unwrap_or_default();
             let name = binding["metadata"]["name"].as_str().unwrap_or_default();
-            let source = format!("ClusterRoleBinding \"{name}\" of ClusterRole \"{role}\" to {subject}");
+            let source =
+                format!("ClusterRoleBinding \"{name}\" of ClusterRole \"{role}\" to {subject}");
             for rule in cluster_role_rules(store, role) {
                 if !visit(&rule, &source) {
                     return;
@@ -128,16 +150,22 @@ pub(crate) fn visit_rules(
         return;
     }
     for binding in store.all(GROUP, "rolebindings", namespace) {
-        let Some(subject) = bound_subject(&binding, user, namespace) else { continue };
+        let Some(subject) = bound_subject(&binding, user, namespace) else {
+            continue;
+        };
         let role = binding["roleRef"]["name"].as_str().unwrap_or_default();
         let kind = binding["roleRef"]["kind"].as_str().unwrap_or_default();
         let name = binding["metadata"]["name"].as_str().unwrap_or_default();
-        let source = format!("RoleBinding \"{name}/{namespace}\" of {kind} \"{role}\" to {subject}");
+        let source =
+            format!("RoleBinding \"{name}/{namespace}\" of {kind} \"{role}\" to {subject}");
         let rules = if kind == "ClusterRole" {
             cluster_role_rules(store, role)
         } else {
             let resource = store.registry.find(GROUP, "roles");
-            resource.and_then(|r| store.get(&r, namespace, role)).map(|r| rules_of(&r)).unwrap_or_default()
+            resource
+                .and_then(|r| store.get(&r, namespace, role))
+                .map(|r| rules_of(&r))
+                .unwrap_or_default()
         };
         for rule in rules {
             if !visit(&rule, &source) {
@@ -155,21 +183,29 @@ fn rules_of(role: &Arc<Value>) -> Vec<Value> {
 
 /// The rules of a ClusterRole. An aggregated one has the rules of those that it selects, whatever it says itself.
 fn cluster_role_rules(store: &Store, name: &str) -> Vec<Value> {
-    let Some(resource) = store.registry.find(GROUP, "clusterroles") else { return Vec::new() };
-    let Some(role) = store.get(&resource, "", name) else { return Vec::new() };
+    let Some(resource) = store.registry.find(GROUP, "clusterroles") else {
+        return Vec::new();
+    };
+    let Some(role) = store.get(&resource, "", name) else {
+        return Vec::new();
+    };
     aggregated_rules(store, &role, 0)
 }
 
 /// The rules of a ClusterRole with its aggregation resolved.
 pub(crate) fn aggregated_rules(store: &Store, role: &Arc<Value>, depth: u8) -> Vec<Value> {
-    let Some(selectors) = role["aggregationRule"]["clusterRoleSelectors"].as_array() else { return rules_of(role) };
+    let Some(selectors) = role["aggregationRule"]["clusterRoleSelectors"].as_array() else {
+        return rules_of(role);
+    };
     if depth > 4 {
         return rules_of(role);
     }
     let selectors: Vec<LabelSelector> = selectors.iter().map(LabelSelector::from_object).collect();
     let mut rules = Vec::new();
     for other in store.all(GROUP, "clusterroles", "") {
-        if other["metadata"]["name"] != role["metadata"]["name"] && selectors.iter().any(|s| s.matches(&other)) {
+        if other["metadata"]["name"] != role["metadata"]["name"]
+            && selectors.iter().any(|s| s.matches(&other))
+        {
             rules.extend(aggregated_rules(store, &other, depth + 1));
         }
     }
@@ -193,7 +229,8 @@ fn bound_subject(binding: &Value, user: &User, namespace: &str) -> Option<String
 }
 
 fn holds(list: &Value, wanted: &str) -> bool {
-    list.as_array().is_some_and(|list| list.iter().any(|v| v == "*" || v == wanted))
+    list.as_array()
+        .is_some_and(|list| list.iter().any(|v| v == "*" || v == wanted))
 }
 
 /// Whether one rule allows what is asked.
@@ -203,10 +240,12 @@ pub(crate) fn rule_allows(rule: &Value, attributes: &Attributes) -> bool {
     }
     if let Some(path) = &attributes.path {
         return rule["nonResourceURLs"].as_array().is_some_and(|urls| {
-            urls.iter().filter_map(Value::as_str).any(|url| match url.strip_suffix('*') {
-                Some(prefix) => path.starts_with(prefix),
-                None => url == path,
-            })
+            urls.iter()
+                .filter_map(Value::as_str)
+                .any(|url| match url.strip_suffix('*') {
+                    Some(prefix) => path.starts_with(prefix),
+                    None => url == path,
+                })
         });
     }
     let resource = attributes.resource_path();
@@ -214,21 +253,33 @@ pub(crate) fn rule_allows(rule: &Value, attributes: &Attributes) -> bool {
         resources.iter().filter_map(Value::as_str).any(|r| {
             r == "*"
                 || r == resource
-                || (!attributes.subresource.is_empty() && r.strip_prefix("*/") == Some(attributes.subresource.as_str()))
+                || (!attributes.subresource.is_empty()
+                    && r.strip_prefix("*/") == Some(attributes.subresource.as_str()))
         })
     });
-    let names = rule["resourceNames"].as_array().filter(|names| !names.is_empty());
+    let names = rule["resourceNames"]
+        .as_array()
+        .filter(|names| !names.is_empty());
     holds(&rule["apiGroups"], &attributes.group)
         && resource_matches
-        && names.is_none_or(|names| names.iter().any(|n| n.as_str() == Some(attributes.name.as_str())))
+        && names.is_none_or(|names| {
+            names
+                .iter()
+                .any(|n| n.as_str() == Some(attributes.name.as_str()))
+        })
 }
 
 /// The answer of a SelfSubjectRulesReview.
 pub(crate) fn rules_review(store: &Store, user: &User, namespace: &str) -> Value {
     let (mut resources, mut paths) = (Vec::new(), Vec::new());
     let mut take = |rule: &Value| {
-        if rule["nonResourceURLs"].as_array().is_some_and(|u| !u.is_empty()) {
-            paths.push(json!({ "verbs": rule["verbs"], "nonResourceURLs": rule["nonResourceURLs"] }));
+        if rule["nonResourceURLs"]
+            .as_array()
+            .is_some_and(|u| !u.is_empty())
+        {
+            paths.push(
+                json!({ "verbs": rule["verbs"], "nonResourceURLs": rule["nonResourceURLs"] }),
+            );
         }
         if rule["resources"].as_array().is_some_and(|r| !r.is_empty()) {
             let mut entry = json!({ "verbs": rule["verbs"], "apiGroups": rule["apiGroups"], "resources": rule["resources"] });
@@ -243,7 +294,8 @@ pub(crate) fn rules_review(store: &Store, user: &User, namespace: &str) -> Value
         true
     });
     let incomplete = node_authorizer::node_of(user).is_some();
-    let mut status = json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": incomplete });
+    let mut status =
+        json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": incomplete });
     if incomplete {
         status["evaluationError"] = "node authorizer does not support user rule resolution".into();
     }
@@ -289,7 +341,10 @@ mod tests {
     fn a_role_binding_reaches_its_namespace_only() {
         let rules = json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"] }]);
         let subject = json!({ "kind": "ServiceAccount", "name": "reader", "namespace": "tools" });
-        let store = store(vec![role("see", json!({}), rules), binding("RoleBinding", Some("apps"), "see", subject)]);
+        let store = store(vec![
+            role("see", json!({}), rules),
+            binding("RoleBinding", Some("apps"), "see", subject),
+        ]);
         let user = User::service_account("tools", "reader", "1");
         assert!(authorize(&store, &user, &wants("list", "pods", "apps", "")).allowed);
         assert!(!authorize(&store, &user, &wants("list", "pods", "tools", "")).allowed);
@@ -301,7 +356,8 @@ mod tests {
     fn aggregated_roles_have_the_rules_of_those_they_select() {
         let rules = json!([{ "apiGroups": [""], "resources": ["nodes"], "resourceNames": ["a"], "verbs": ["*"] }]);
         let mut all = role("all", json!({}), json!([]));
-        all["aggregationRule"] = json!({ "clusterRoleSelectors": [{ "matchLabels": { "part": "all" } }] });
+        all["aggregationRule"] =
+            json!({ "clusterRoleSelectors": [{ "matchLabels": { "part": "all" } }] });
         let subject = json!({ "kind": "Group", "name": "team" });
         let store = store(vec![
             role("part", json!({ "part": "all" }), rules),
@@ -329,7 +385,11 @@ mod tests {
     #[test]
     fn paths_match_by_prefix() {
         let rule = json!({ "verbs": ["get"], "nonResourceURLs": ["/healthz", "/api/*"] });
-        let at = |path: &str| Attributes { verb: "get".into(), path: Some(path.into()), ..Attributes::default() };
+        let at = |path: &str| Attributes {
+            verb: "get".into(),
+            path: Some(path.into()),
+            ..Attributes::default()
+        };
         assert!(rule_allows(&rule, &at("/api/v1")));
         assert!(rule_allows(&rule, &at("/healthz")));
         assert!(!rule_allows(&rule, &at("/healthz/etcd")));

@@ -33,11 +33,17 @@ impl Recorder {
                     use std::os::unix::fs::OpenOptionsExt as _;
                     options.mode(0o600);
                 }
-                let file = options.open(path).map_err(|source| ApiError::Record { path: path.to_owned(), source })?;
+                let file = options.open(path).map_err(|source| ApiError::Record {
+                    path: path.to_owned(),
+                    source,
+                })?;
                 Some(Mutex::new(file))
             }
         };
-        Ok(Self { requests: Mutex::default(), file })
+        Ok(Self {
+            requests: Mutex::default(),
+            file,
+        })
     }
 
     pub(crate) fn add(&self, record: RequestRecord) {
@@ -45,7 +51,10 @@ impl Recorder {
             && let Ok(mut line) = serde_json::to_vec(&record)
         {
             line.push(b'\n');
-            let written = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line);
+            let written = file
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write_all(&line);
             if let Err(error) = written {
                 tracing::warn!(%error, "a request could not be recorded in the file");
             }
@@ -58,6 +67,11 @@ impl Recorder {
     }
 
     pub(crate) fn all(&self) -> Vec<RequestRecord> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 }

@@ -23,21 +23,40 @@ pub(crate) struct Cause {
 
 impl Cause {
     pub(crate) fn required(field: impl Into<String>, detail: &str) -> Self {
-        let message =
-            if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
-        Self { field: field.into(), reason: "FieldValueRequired", message }
+        let message = if detail.is_empty() {
+            "Required value".to_owned()
+        } else {
+            format!("Required value: {detail}")
+        };
+        Self {
+            field: field.into(),
+            reason: "FieldValueRequired",
+            message,
+        }
     }
 
     pub(crate) fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
-        Self { field: field.into(), reason: "FieldValueInvalid", message: format!("Invalid value: {value}: {detail}") }
+        Self {
+            field: field.into(),
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {value}: {detail}"),
+        }
     }
 
     pub(crate) fn forbidden(field: impl Into<String>, detail: &str) -> Self {
-        Self { field: field.into(), reason: "FieldValueForbidden", message: format!("Forbidden: {detail}") }
+        Self {
+            field: field.into(),
+            reason: "FieldValueForbidden",
+            message: format!("Forbidden: {detail}"),
+        }
     }
 
     pub(crate) fn unsupported(field: impl Into<String>, value: &Value, allowed: &[&str]) -> Self {
-        let list = allowed.iter().map(|a| format!("{a:?}")).collect::<Vec<_>>().join(", ");
+        let list = allowed
+            .iter()
+            .map(|a| format!("{a:?}"))
+            .collect::<Vec<_>>()
+            .join(", ");
         Self {
             field: field.into(),
             reason: "FieldValueNotSupported",
@@ -48,7 +67,12 @@ impl Cause {
 
 impl Refusal {
     fn new(code: u16, reason: &'static str, message: impl Into<String>, details: Value) -> Self {
-        Self { code, reason, message: message.into(), details }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details,
+        }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -65,7 +89,12 @@ impl Refusal {
     }
 
     pub(crate) fn no_such_resource() -> Self {
-        Self::new(404, "NotFound", "the server could not find the requested resource", json!({}))
+        Self::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+            json!({}),
+        )
     }
 
     pub(crate) fn method_not_allowed() -> Self {
@@ -74,14 +103,29 @@ impl Refusal {
     }
 
     pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
-        let message = format!("{} \"{name}\" already exists", qualified(&resource.group, &resource.plural));
-        Self::new(409, "AlreadyExists", message, details(&resource.group, &resource.plural, name))
+        let message = format!(
+            "{} \"{name}\" already exists",
+            qualified(&resource.group, &resource.plural)
+        );
+        Self::new(
+            409,
+            "AlreadyExists",
+            message,
+            details(&resource.group, &resource.plural, name),
+        )
     }
 
     pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
-        let message =
-            format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(&resource.group, &resource.plural));
-        Self::new(409, "Conflict", message, details(&resource.group, &resource.plural, name))
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            qualified(&resource.group, &resource.plural)
+        );
+        Self::new(
+            409,
+            "Conflict",
+            message,
+            details(&resource.group, &resource.plural, name),
+        )
     }
 
     pub(crate) fn stale(resource: &Resource, name: &str) -> Self {
@@ -104,9 +148,19 @@ impl Refusal {
     }
 
     pub(crate) fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Self {
-        let lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
-        let text = if let [one] = lines.as_slice() { one.clone() } else { format!("[{}]", lines.join(", ")) };
-        let message = format!("{} \"{name}\" is invalid: {text}", qualified(&resource.group, &resource.kind));
+        let lines: Vec<String> = causes
+            .iter()
+            .map(|c| format!("{}: {}", c.field, c.message))
+            .collect();
+        let text = if let [one] = lines.as_slice() {
+            one.clone()
+        } else {
+            format!("[{}]", lines.join(", "))
+        };
+        let message = format!(
+            "{} \"{name}\" is invalid: {text}",
+            qualified(&resource.group, &resource.kind)
+        );
         let mut details = details(&resource.group, &resource.kind, name);
         details["causes"] = causes
             .iter()
@@ -130,7 +184,12 @@ impl Refusal {
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         let message = message.into();
         let details = json!({ "causes": [{ "message": message }] });
-        Self::new(500, "InternalError", format!("Internal error occurred: {message}"), details)
+        Self::new(
+            500,
+            "InternalError",
+            format!("Internal error occurred: {message}"),
+            details,
+        )
     }
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
@@ -141,14 +200,30 @@ impl Refusal {
     pub(crate) fn transport(code: u16) -> Self {
         match code {
             429 => {
-                let message = "the server has received too many requests and has asked us to try again later";
-                Self::new(429, "TooManyRequests", message, json!({ "retryAfterSeconds": 1 }))
+                let message =
+                    "the server has received too many requests and has asked us to try again later";
+                Self::new(
+                    429,
+                    "TooManyRequests",
+                    message,
+                    json!({ "retryAfterSeconds": 1 }),
+                )
             }
             500 => Self::internal("the server is not able to answer now"),
             503 => Self::unavailable("the server is currently unable to handle the request"),
-            504 => Self::new(504, "Timeout", "the server was unable to return a response in the time allotted", Value::Null),
+            504 => Self::new(
+                504,
+                "Timeout",
+                "the server was unable to return a response in the time allotted",
+                Value::Null,
+            ),
             401 => Self::unauthorized(),
-            other => Self::new(other, "", format!("an error on the server has prevented the request ({other})"), Value::Null),
+            other => Self::new(
+                other,
+                "",
+                format!("an error on the server has prevented the request ({other})"),
+                Value::Null,
+            ),
         }
     }
 
@@ -195,7 +270,11 @@ impl Refusal {
 
 /// `deployments.apps`, or `pods` for the core group.
 pub(crate) fn qualified(group: &str, plural: &str) -> String {
-    if group.is_empty() || plural.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
+    if group.is_empty() || plural.is_empty() {
+        plural.to_owned()
+    } else {
+        format!("{plural}.{group}")
+    }
 }
 
 fn details(group: &str, kind: &str, name: &str) -> Value {

@@ -61,7 +61,11 @@ impl Resource {
 
     /// `apps/v1`, `v1`.
     pub(crate) fn api_version(&self, version: &str) -> String {
-        if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
+        if self.group.is_empty() {
+            version.to_owned()
+        } else {
+            format!("{}/{version}", self.group)
+        }
     }
 
     /// The `openAPIV3Schema` of a custom resource.
@@ -72,8 +76,17 @@ impl Resource {
     /// Whether `metadata.generation` counts changes of what is wanted.
     pub(crate) fn has_generation(&self) -> bool {
         self.custom.is_some()
-            || matches!(self.group.as_str(), "apps" | "batch" | "policy" | "networking.k8s.io" | "apiextensions.k8s.io" | "admissionregistration.k8s.io")
-            || (self.group.is_empty() && matches!(self.plural.as_str(), "pods" | "replicationcontrollers"))
+            || matches!(
+                self.group.as_str(),
+                "apps"
+                    | "batch"
+                    | "policy"
+                    | "networking.k8s.io"
+                    | "apiextensions.k8s.io"
+                    | "admissionregistration.k8s.io"
+            )
+            || (self.group.is_empty()
+                && matches!(self.plural.as_str(), "pods" | "replicationcontrollers"))
     }
 
     /// The verbs that discovery tells.
@@ -85,9 +98,20 @@ impl Resource {
             return &["get", "list"];
         }
         if self.group.is_empty() && self.plural == "namespaces" {
-            return &["create", "delete", "get", "list", "patch", "update", "watch"];
+            return &[
+                "create", "delete", "get", "list", "patch", "update", "watch",
+            ];
         }
-        &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+        &[
+            "create",
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "update",
+            "watch",
+        ]
     }
 
     /// Reads a CustomResourceDefinition; `None` when it serves nothing that can be read.
@@ -96,7 +120,12 @@ impl Resource {
         let names = &spec["names"];
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let list = |value: &Value| -> Vec<String> {
-            value.as_array().into_iter().flatten().filter_map(text).collect()
+            value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(text)
+                .collect()
         };
         let kind = text(&names["kind"])?;
         let mut versions = Vec::new();
@@ -127,11 +156,13 @@ impl Resource {
                 custom.schemas.insert(name.clone(), schema.clone());
             }
             let selectable = version["selectableFields"].as_array().into_iter().flatten();
-            let selectable = selectable.filter_map(|f| Some(f["jsonPath"].as_str()?.trim_start_matches('.').to_owned()));
+            let selectable = selectable
+                .filter_map(|f| Some(f["jsonPath"].as_str()?.trim_start_matches('.').to_owned()));
             custom.selectable.insert(name.clone(), selectable.collect());
             versions.push(name);
         }
-        versions.sort_by_key(|version| std::cmp::Reverse(super::discovery::version_priority(version)));
+        versions
+            .sort_by_key(|version| std::cmp::Reverse(super::discovery::version_priority(version)));
         let scale = !custom.scale.is_empty();
         Some(Self {
             group: text(&spec["group"])?,
@@ -145,7 +176,11 @@ impl Resource {
             short_names: list(&names["shortNames"]),
             categories: list(&names["categories"]),
             status,
-            subresources: if scale { vec![("scale", "Scale")] } else { Vec::new() },
+            subresources: if scale {
+                vec![("scale", "Scale")]
+            } else {
+                Vec::new()
+            },
             virtual_: false,
             custom: Some(custom),
         })
@@ -165,11 +200,16 @@ impl Registry {
             .into_iter()
             .map(|r| ((r.group.clone(), r.plural.clone()), Arc::new(r)))
             .collect();
-        Self { builtin, custom: RwLock::new(BTreeMap::new()) }
+        Self {
+            builtin,
+            custom: RwLock::new(BTreeMap::new()),
+        }
     }
 
     fn custom(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Arc<Resource>>> {
-        self.custom.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.custom
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     pub(crate) fn find(&self, group: &str, plural: &str) -> Option<Arc<Resource>> {
@@ -181,20 +221,34 @@ impl Registry {
 
     pub(crate) fn find_kind(&self, group: &str, kind: &str) -> Option<Arc<Resource>> {
         let matches = |r: &&Arc<Resource>| r.group == group && r.kind == kind && !r.virtual_;
-        self.builtin.values().find(matches).cloned().or_else(|| self.custom().values().find(matches).cloned())
+        self.builtin
+            .values()
+            .find(matches)
+            .cloned()
+            .or_else(|| self.custom().values().find(matches).cloned())
     }
 
     /// All resources, ordered by group and plural.
     pub(crate) fn all(&self) -> Vec<Arc<Resource>> {
-        let mut all: Vec<_> = self.builtin.values().cloned().chain(self.custom().values().cloned()).collect();
+        let mut all: Vec<_> = self
+            .builtin
+            .values()
+            .cloned()
+            .chain(self.custom().values().cloned())
+            .collect();
         all.sort_by(|a, b| (&a.group, &a.plural).cmp(&(&b.group, &b.plural)));
         all
     }
 
     /// Serves what a CustomResourceDefinition says from now on.
     pub(crate) fn define(&self, crd: &Value) {
-        let Some(name) = crd["metadata"]["name"].as_str() else { return };
-        let mut custom = self.custom.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(name) = crd["metadata"]["name"].as_str() else {
+            return;
+        };
+        let mut custom = self
+            .custom
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         match Resource::from_crd(crd) {
             Some(resource) => custom.insert(name.to_owned(), Arc::new(resource)),
             None => custom.remove(name),
@@ -203,6 +257,9 @@ impl Registry {
 
     /// Ends the serving of a CustomResourceDefinition's resources.
     pub(crate) fn forget(&self, name: &str) {
-        self.custom.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name);
+        self.custom
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(name);
     }
 }

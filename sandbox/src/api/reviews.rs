@@ -13,7 +13,12 @@ use super::{
 };
 
 /// Answers a review.
-pub(crate) fn review(core: &Core, call: &Call, resource: &Resource, mut body: Value) -> Result<Value, Refusal> {
+pub(crate) fn review(
+    core: &Core,
+    call: &Call,
+    resource: &Resource,
+    mut body: Value,
+) -> Result<Value, Refusal> {
     let spec = body["spec"].clone();
     let store = &core.store;
     body["kind"] = resource.kind.clone().into();
@@ -24,31 +29,49 @@ pub(crate) fn review(core: &Core, call: &Call, resource: &Resource, mut body: Va
     body["status"] = match resource.plural.as_str() {
         "selfsubjectaccessreviews" => {
             body["spec"]["user"].take();
-            verdict(&rbac::authorize(store, &call.user, &asked(resource, &spec)?))
+            verdict(&rbac::authorize(
+                store,
+                &call.user,
+                &asked(resource, &spec)?,
+            ))
         }
         "subjectaccessreviews" | "localsubjectaccessreviews" => {
             let user = subject(&spec);
             if user.name.is_empty() && user.groups.is_empty() {
-                let cause = Cause::required("spec.user", "at least one of user or group must be specified");
+                let cause = Cause::required(
+                    "spec.user",
+                    "at least one of user or group must be specified",
+                );
                 return Err(Refusal::invalid(resource, "", &[cause]));
             }
             let mut wanted = asked(resource, &spec)?;
             if resource.plural == "localsubjectaccessreviews" {
                 if wanted.namespace != call.namespace {
                     let why = "must match metadata.namespace";
-                    let cause = Cause::invalid("spec.resourceAttributes.namespace", &wanted.namespace.clone().into(), why);
+                    let cause = Cause::invalid(
+                        "spec.resourceAttributes.namespace",
+                        &wanted.namespace.clone().into(),
+                        why,
+                    );
                     return Err(Refusal::invalid(resource, "", &[cause]));
                 }
                 wanted.namespace.clone_from(&call.namespace);
             }
             verdict(&rbac::authorize(store, &user, &wanted))
         }
-        "selfsubjectrulesreviews" => {
-            rbac::rules_review(store, &call.user, spec["namespace"].as_str().unwrap_or_default())
-        }
+        "selfsubjectrulesreviews" => rbac::rules_review(
+            store,
+            &call.user,
+            spec["namespace"].as_str().unwrap_or_default(),
+        ),
         "selfsubjectreviews" => json!({ "userInfo": call.user.info() }),
-        "tokenreviews" => match core.tokens.user(store, spec["token"].as_str().unwrap_or_default()) {
-            Some(user) => json!({ "authenticated": true, "user": user.info(), "audiences": spec["audiences"] }),
+        "tokenreviews" => match core
+            .tokens
+            .user(store, spec["token"].as_str().unwrap_or_default())
+        {
+            Some(user) => {
+                json!({ "authenticated": true, "user": user.info(), "audiences": spec["audiences"] })
+            }
             None => json!({ "user": {}, "error": "invalid bearer token" }),
         },
         _ => return Err(Refusal::method_not_allowed()),
@@ -57,7 +80,11 @@ pub(crate) fn review(core: &Core, call: &Call, resource: &Resource, mut body: Va
 }
 
 fn subject(spec: &Value) -> User {
-    let groups = spec["groups"].as_array().into_iter().flatten().filter_map(|g| g.as_str().map(str::to_owned));
+    let groups = spec["groups"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|g| g.as_str().map(str::to_owned));
     User {
         name: spec["user"].as_str().unwrap_or_default().to_owned(),
         groups: groups.collect(),
@@ -71,13 +98,28 @@ fn asked(resource: &Resource, spec: &Value) -> Result<Attributes, Refusal> {
     let path = &spec["nonResourceAttributes"];
     if about.is_object() == path.is_object() {
         let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        return Err(Refusal::invalid(resource, "", &[Cause::invalid("spec.resourceAttributes", about, why)]));
+        return Err(Refusal::invalid(
+            resource,
+            "",
+            &[Cause::invalid("spec.resourceAttributes", about, why)],
+        ));
     }
     if path.is_object() {
-        return Ok(Attributes { verb: text(&path["verb"]), path: Some(text(&path["path"])), ..Attributes::default() });
+        return Ok(Attributes {
+            verb: text(&path["verb"]),
+            path: Some(text(&path["path"])),
+            ..Attributes::default()
+        });
     }
-    let mut fields = about["fieldSelector"]["rawSelector"].as_str().unwrap_or_default().to_owned();
-    for requirement in about["fieldSelector"]["requirements"].as_array().into_iter().flatten() {
+    let mut fields = about["fieldSelector"]["rawSelector"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    for requirement in about["fieldSelector"]["requirements"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         if requirement["operator"] == "In"
             && let Some([value]) = requirement["values"].as_array().map(Vec::as_slice)
         {

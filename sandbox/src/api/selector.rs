@@ -34,7 +34,9 @@ impl LabelSelector {
                 continue;
             }
             requirements.push(Requirement::parse(part).ok_or_else(|| {
-                Refusal::bad_request(format!("unable to parse requirement: found '{part}', expected: a label requirement"))
+                Refusal::bad_request(format!(
+                    "unable to parse requirement: found '{part}', expected: a label requirement"
+                ))
             })?);
         }
         Ok(Self(requirements))
@@ -45,18 +47,31 @@ impl LabelSelector {
         let mut requirements = Vec::new();
         for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
             let operator = Operator::In(vec![value.as_str().unwrap_or_default().to_owned()]);
-            requirements.push(Requirement { key: key.clone(), operator });
+            requirements.push(Requirement {
+                key: key.clone(),
+                operator,
+            });
         }
-        for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
-            let values =
-                expression["values"].as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned));
+        for expression in selector["matchExpressions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let values = expression["values"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|v| v.as_str().map(str::to_owned));
             let operator = match expression["operator"].as_str().unwrap_or_default() {
                 "In" => Operator::In(values.collect()),
                 "NotIn" => Operator::NotIn(values.collect()),
                 "Exists" => Operator::Exists,
                 _ => Operator::Absent,
             };
-            requirements.push(Requirement { key: expression["key"].as_str().unwrap_or_default().to_owned(), operator });
+            requirements.push(Requirement {
+                key: expression["key"].as_str().unwrap_or_default().to_owned(),
+                operator,
+            });
         }
         Self(requirements)
     }
@@ -74,8 +89,12 @@ impl LabelSelector {
                 (Operator::In(values), Some(value)) => values.iter().any(|v| v == value),
                 (Operator::NotIn(values), Some(value)) => !values.iter().any(|v| v == value),
                 (Operator::NotIn(_) | Operator::Absent, None) | (Operator::Exists, Some(_)) => true,
-                (Operator::Greater(limit), Some(value)) => value.parse::<i64>().is_ok_and(|v| v > *limit),
-                (Operator::Less(limit), Some(value)) => value.parse::<i64>().is_ok_and(|v| v < *limit),
+                (Operator::Greater(limit), Some(value)) => {
+                    value.parse::<i64>().is_ok_and(|v| v > *limit)
+                }
+                (Operator::Less(limit), Some(value)) => {
+                    value.parse::<i64>().is_ok_and(|v| v < *limit)
+                }
                 _ => false,
             }
         })
@@ -88,7 +107,11 @@ impl Requirement {
             return Self::build(key, Operator::Absent);
         }
         if let Some((left, values)) = part.split_once('(') {
-            let values = values.strip_suffix(')')?.split(',').map(|v| v.trim().to_owned()).collect();
+            let values = values
+                .strip_suffix(')')?
+                .split(',')
+                .map(|v| v.trim().to_owned())
+                .collect();
             let mut words = left.split_whitespace();
             let key = words.next()?;
             let operator = match words.next()? {
@@ -116,12 +139,19 @@ impl Requirement {
     fn build(key: &str, operator: Operator) -> Option<Self> {
         let key = key.trim();
         let known = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-        let value_ok = |v: &String| v.len() <= 63 && v.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        let value_ok = |v: &String| {
+            v.len() <= 63
+                && v.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        };
         let values_ok = match &operator {
             Operator::In(values) | Operator::NotIn(values) => values.iter().all(value_ok),
             _ => true,
         };
-        (!key.is_empty() && key.chars().all(known) && values_ok).then(|| Self { key: key.to_owned(), operator })
+        (!key.is_empty() && key.chars().all(known) && values_ok).then(|| Self {
+            key: key.to_owned(),
+            operator,
+        })
     }
 }
 
@@ -157,12 +187,19 @@ impl FieldSelector {
             }
             let (key, equal, value) = if let Some((key, value)) = term.split_once("!=") {
                 (key, false, value)
-            } else if let Some((key, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
+            } else if let Some((key, value)) =
+                term.split_once("==").or_else(|| term.split_once('='))
+            {
                 (key, true, value)
             } else {
-                return Err(Refusal::bad_request(format!("invalid selector: '{text}'; can't understand '{term}'")));
+                return Err(Refusal::bad_request(format!(
+                    "invalid selector: '{text}'; can't understand '{term}'"
+                )));
             };
-            let value = value.replace("\\,", ",").replace("\\=", "=").replace("\\\\", "\\");
+            let value = value
+                .replace("\\,", ",")
+                .replace("\\=", "=")
+                .replace("\\\\", "\\");
             terms.push((key.trim().to_owned(), equal, value));
         }
         Ok(Self(terms))
@@ -172,7 +209,9 @@ impl FieldSelector {
     pub(crate) fn check(&self, resource: &Resource, version: &str) -> Result<(), Refusal> {
         for (field, _, _) in &self.0 {
             if !selectable(resource, version, field) {
-                return Err(Refusal::bad_request(format!("field label not supported: {field}")));
+                return Err(Refusal::bad_request(format!(
+                    "field label not supported: {field}"
+                )));
             }
         }
         Ok(())
@@ -184,12 +223,17 @@ impl FieldSelector {
 
     /// The value that a field must equal.
     pub(crate) fn exact(&self, field: &str) -> Option<&str> {
-        self.0.iter().find(|(key, equal, _)| key == field && *equal).map(|(_, _, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(key, equal, _)| key == field && *equal)
+            .map(|(_, _, value)| value.as_str())
     }
 
     /// Whether an object satisfies every term; a missing field is the empty string.
     pub(crate) fn matches(&self, object: &Value) -> bool {
-        self.0.iter().all(|(field, equal, wanted)| (field_text(object, field) == *wanted) == *equal)
+        self.0
+            .iter()
+            .all(|(field, equal, wanted)| (field_text(object, field) == *wanted) == *equal)
     }
 }
 
@@ -213,11 +257,19 @@ fn field_text(object: &Value, field: &str) -> String {
         value = &value[part];
     }
     match value {
-        Value::Null if field == "spec.unschedulable" || field == "spec.hostNetwork" => "false".to_owned(),
+        Value::Null if field == "spec.unschedulable" || field == "spec.hostNetwork" => {
+            "false".to_owned()
+        }
         Value::Null if field == "status.replicas" => "0".to_owned(),
-        Value::Null if field == "source" => object["source"]["component"].as_str().unwrap_or_default().to_owned(),
+        Value::Null if field == "source" => object["source"]["component"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
         Value::String(text) => text.clone(),
-        Value::Object(_) if field == "source" => object["source"]["component"].as_str().unwrap_or_default().to_owned(),
+        Value::Object(_) if field == "source" => object["source"]["component"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
         Value::Null => String::new(),
         other => other.to_string(),
     }
@@ -228,21 +280,43 @@ fn selectable(resource: &Resource, version: &str, field: &str) -> bool {
         return true;
     }
     if let Some(custom) = &resource.custom {
-        return custom.selectable.get(version).is_some_and(|fields| fields.iter().any(|f| f == field));
+        return custom
+            .selectable
+            .get(version)
+            .is_some_and(|fields| fields.iter().any(|f| f == field));
     }
     let fields: &[&str] = match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "pods") => &[
-            "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-            "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName",
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
         ],
         ("", "nodes") => &["spec.unschedulable"],
         ("", "events") => &[
-            "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-            "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-            "reportingComponent", "source", "type",
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
         ],
         ("events.k8s.io", "events") => &[
-            "reason", "type", "regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid",
+            "reason",
+            "type",
+            "regarding.kind",
+            "regarding.namespace",
+            "regarding.name",
+            "regarding.uid",
             "reportingController",
         ],
         ("", "secrets") => &["type"],
@@ -283,7 +357,10 @@ mod tests {
             let selector = LabelSelector::parse(text).expect(text);
             assert_eq!(selector.matches(&object), expected, "{text}");
         }
-        assert_eq!(LabelSelector::parse("a b c").expect_err("three words").code, 400);
+        assert_eq!(
+            LabelSelector::parse("a b c").expect_err("three words").code,
+            400
+        );
     }
 
     #[test]
@@ -299,11 +376,16 @@ mod tests {
     #[test]
     fn field_selectors_read_paths_and_defaults() {
         let pod = json!({ "spec": { "nodeName": "a" }, "status": { "phase": "Running" } });
-        let selector = FieldSelector::parse("spec.nodeName=a,status.phase!=Failed").expect("selector");
+        let selector =
+            FieldSelector::parse("spec.nodeName=a,status.phase!=Failed").expect("selector");
         assert!(selector.matches(&pod));
         assert_eq!(selector.exact("spec.nodeName"), Some("a"));
         let node = json!({ "spec": {} });
-        assert!(FieldSelector::parse("spec.unschedulable=false").expect("selector").matches(&node));
+        assert!(
+            FieldSelector::parse("spec.unschedulable=false")
+                .expect("selector")
+                .matches(&node)
+        );
     }
 
     #[test]

@@ -82,7 +82,9 @@ pub struct ApiServer {
 
 impl std::fmt::Debug for ApiServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ApiServer").field("addresses", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("ApiServer")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,22 +98,34 @@ impl ApiServer {
         let acceptor = options.tls.acceptor()?;
         let mut listeners = Vec::new();
         for address in &options.listen {
-            let listener = TcpListener::bind(address).await.map_err(|source| ApiError::Listen { address: *address, source })?;
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|source| ApiError::Listen {
+                    address: *address,
+                    source,
+                })?;
             listeners.push(listener);
         }
-        let bound = |listener: &TcpListener| listener.local_addr().map_err(|source| ApiError::Listen {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            source,
-        });
+        let bound = |listener: &TcpListener| {
+            listener.local_addr().map_err(|source| ApiError::Listen {
+                address: SocketAddr::from(([127, 0, 0, 1], 0)),
+                source,
+            })
+        };
         let addresses = listeners.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
-        let Some(address) = addresses.first().copied() else { return Err(ApiError::NoAddress) };
+        let Some(address) = addresses.first().copied() else {
+            return Err(ApiError::NoAddress);
+        };
 
         let store = Arc::new(Store::new());
         store.trust(&options.tls.ca);
         store.load(options.objects)?;
         bootstrap::load(&store)?;
         let tokens = Arc::new(Tokens::default());
-        tokens.add(&options.admin_token, User::new("system:admin", &["system:masters"]));
+        tokens.add(
+            &options.admin_token,
+            User::new("system:admin", &["system:masters"]),
+        );
         tokens.add(&options.actor_token, User::new(ACTOR, &["system:masters"]));
         let core = Arc::new(Core {
             store,
@@ -129,7 +143,13 @@ impl ApiServer {
             tasks.spawn(accept(listener, acceptor.clone(), core.clone()));
         }
         tasks.spawn(sweep(core.clone()));
-        Ok(Self { core, addresses, admin_token: options.admin_token, actor_token: options.actor_token, tasks })
+        Ok(Self {
+            core,
+            addresses,
+            admin_token: options.admin_token,
+            actor_token: options.actor_token,
+            tasks,
+        })
     }
 
     /// The objects.
@@ -223,7 +243,9 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, core: Arc<Core>) {
         }
     };
     let service = service_fn(move |request| respond(core.clone(), request));
-    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let served = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended");
     }
@@ -239,16 +261,28 @@ type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Reply, Reset> {
     let (parts, body) = request.into_parts();
     let text = |name: &str| {
-        parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
+        parts
+            .headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .map(str::to_owned)
     };
     let path = parts.uri.path();
-    let mut call = Call::read(parts.method.as_str(), path, parts.uri.query().unwrap_or_default());
+    let mut call = Call::read(
+        parts.method.as_str(),
+        path,
+        parts.uri.query().unwrap_or_default(),
+    );
     call.agent = text("user-agent").unwrap_or_default();
     call.accept = text("accept").unwrap_or_default();
     call.content_type = text("content-type").unwrap_or_default();
     // k3s tells anybody its certificate and that it is there.
     if matches!(path, "/cacerts" | "/ping") {
-        let answer = if path == "/ping" { b"pong".to_vec() } else { core.ca.clone().into_bytes() };
+        let answer = if path == "/ping" {
+            b"pong".to_vec()
+        } else {
+            core.ca.clone().into_bytes()
+        };
         return Ok(reply(Answer::raw(200, "text/plain", answer)));
     }
     let identity = Identity {
@@ -264,7 +298,11 @@ async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Reply, R
     };
     let identified = handle::identify(&core, &mut call, &identity);
     let actor = matches!(identified, Ok(true));
-    let disturbance = if actor { Disturbance::None } else { handle::disturbance(&core, &call) };
+    let disturbance = if actor {
+        Disturbance::None
+    } else {
+        handle::disturbance(&core, &call)
+    };
     let mut sent = Vec::new();
     let answer: Answer = match (disturbance, identified) {
         (Disturbance::Reset, _) => {
@@ -293,12 +331,23 @@ async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Reply, R
                         }
                         "application/json".clone_into(&mut call.content_type);
                     }
-                    if matches!(call.verb.as_str(), "create" | "delete" | "deletecollection") && body.len() < 4096 {
+                    if matches!(call.verb.as_str(), "create" | "delete" | "deletecollection")
+                        && body.len() < 4096
+                    {
                         sent.clone_from(&body);
                     }
-                    handle::answer(&core, call.clone(), body, disturbance == Disturbance::StaleWatch).await
+                    handle::answer(
+                        &core,
+                        call.clone(),
+                        body,
+                        disturbance == Disturbance::StaleWatch,
+                    )
+                    .await
                 }
-                Err(error) => Refusal::bad_request(format!("the request body could not be read: {error}")).into(),
+                Err(error) => {
+                    Refusal::bad_request(format!("the request body could not be read: {error}"))
+                        .into()
+                }
             }
         }
     };
@@ -312,7 +361,11 @@ async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Reply, R
 fn note(core: &Core, call: &Call, body: &[u8], status: u16) {
     let in_body = || {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
-        let all = |v: &Value| v["dryRun"].as_array().is_some_and(|d| d.iter().any(|d| d == "All"));
+        let all = |v: &Value| {
+            v["dryRun"]
+                .as_array()
+                .is_some_and(|d| d.iter().any(|d| d == "All"))
+        };
         all(&value) || all(&value["deleteOptions"])
     };
     core.recorder.add(RequestRecord {
@@ -323,7 +376,11 @@ fn note(core: &Core, call: &Call, body: &[u8], status: u16) {
         resource: call.resource_path(),
         namespace: call.namespace.clone(),
         name: call.name.clone(),
-        path: if call.query.0.is_empty() { call.path.clone() } else { format!("{}?{}", call.path, call.query.text()) },
+        path: if call.query.0.is_empty() {
+            call.path.clone()
+        } else {
+            format!("{}?{}", call.path, call.query.text())
+        },
         dry_run: call.query.dry_run() || in_body(),
         status,
     });
@@ -346,12 +403,15 @@ fn reply(answer: Answer) -> Reply {
             let frames = futures::stream::unfold(receiver, |mut receiver| async move {
                 receiver.recv().await.map(|bytes| (bytes, receiver))
             });
-            StreamBody::new(frames.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)))).boxed_unsync()
+            StreamBody::new(frames.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))))
+                .boxed_unsync()
         }
     };
     response.body(body).unwrap_or_else(|_| {
         // Only a content type or status of a backend can be impossible.
-        let mut failed = Response::new(Full::new(Bytes::from_static(b"the backend gave no valid answer")).boxed_unsync());
+        let mut failed = Response::new(
+            Full::new(Bytes::from_static(b"the backend gave no valid answer")).boxed_unsync(),
+        );
         *failed.status_mut() = hyper::StatusCode::BAD_GATEWAY;
         failed
     })

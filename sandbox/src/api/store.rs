@@ -84,7 +84,11 @@ impl Store {
     pub(crate) fn new() -> Self {
         Self {
             registry: Registry::new(),
-            inner: Mutex::new(Inner { revision: 1, start: 1, shelves: HashMap::new() }),
+            inner: Mutex::new(Inner {
+                revision: 1,
+                start: 1,
+                shelves: HashMap::new(),
+            }),
             ca: std::sync::OnceLock::new(),
             sweep: Notify::new(),
         }
@@ -133,16 +137,25 @@ impl Store {
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
         let kind = object["kind"].as_str().unwrap_or_default();
         let Some(resource) = self.registry.find_kind(group, kind) else {
-            return Err(fail(&object, &format!("no resource {kind} in {api_version} is served")));
+            return Err(fail(
+                &object,
+                &format!("no resource {kind} in {api_version} is served"),
+            ));
         };
         if !resource.versions.iter().any(|v| v == version) && resource.storage != version {
-            return Err(fail(&object, &format!("version {version} of {kind} is not served")));
+            return Err(fail(
+                &object,
+                &format!("version {version} of {kind} is not served"),
+            ));
         }
         let Some(name) = object["metadata"]["name"].as_str().map(str::to_owned) else {
             return Err(fail(&object, "it has no metadata.name"));
         };
         let namespace = if resource.namespaced {
-            let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
+            let namespace = object["metadata"]["namespace"]
+                .as_str()
+                .unwrap_or("default")
+                .to_owned();
             object["metadata"]["namespace"] = namespace.clone().into();
             namespace
         } else {
@@ -166,7 +179,11 @@ impl Store {
         let inner = self.lock();
         let mut shelves: Vec<_> = inner.shelves.iter().collect();
         shelves.sort_by_key(|(key, _)| (*key).clone());
-        shelves.into_iter().flat_map(|(_, shelf)| shelf.objects.values()).map(|object| (**object).clone()).collect()
+        shelves
+            .into_iter()
+            .flat_map(|(_, shelf)| shelf.objects.values())
+            .map(|object| (**object).clone())
+            .collect()
     }
 
     /// The newest revision.
@@ -177,19 +194,37 @@ impl Store {
 
     /// Begins a change of several objects that nobody sees half done. A dry one changes nothing.
     pub(crate) fn begin(&self, dry: bool) -> Transaction<'_> {
-        Transaction { store: self, inner: self.lock(), dry }
+        Transaction {
+            store: self,
+            inner: self.lock(),
+            dry,
+        }
     }
 
-    pub(crate) fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Option<Arc<Value>> {
+    pub(crate) fn get(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Value>> {
         let inner = self.lock();
-        inner.shelves.get(&resource.shelf())?.objects.get(&(namespace.to_owned(), name.to_owned())).cloned()
+        inner
+            .shelves
+            .get(&resource.shelf())?
+            .objects
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned()
     }
 
     /// Every object of a built-in resource; for evaluations inside the server.
     pub(crate) fn all(&self, group: &str, plural: &str, namespace: &str) -> Vec<Arc<Value>> {
         let inner = self.lock();
-        let Some(shelf) = inner.shelves.get(&(group.to_owned(), plural.to_owned())) else { return Vec::new() };
-        in_namespace(&shelf.objects, namespace).map(|(_, object)| object.clone()).collect()
+        let Some(shelf) = inner.shelves.get(&(group.to_owned(), plural.to_owned())) else {
+            return Vec::new();
+        };
+        in_namespace(&shelf.objects, namespace)
+            .map(|(_, object)| object.clone())
+            .collect()
     }
 
     /// A page of objects after `from`, as they stood at `at` (now when absent).
@@ -205,15 +240,27 @@ impl Store {
         let inner = self.lock();
         let revision = at.unwrap_or(inner.revision);
         let Some(shelf) = inner.shelves.get(&resource.shelf()) else {
-            return Ok(Listing { items: Vec::new(), revision, more: None, remaining: 0 });
+            return Ok(Listing {
+                items: Vec::new(),
+                revision,
+                more: None,
+                remaining: 0,
+            });
         };
         // What has changed since then is undone on the side, newest change first.
         let mut former: BTreeMap<&Key, Option<&Arc<Value>>> = BTreeMap::new();
         if let Some(at) = at {
             if at < shelf.dropped.max(inner.start) {
-                return Err(TooOld { oldest: shelf.dropped.max(inner.start) });
+                return Err(TooOld {
+                    oldest: shelf.dropped.max(inner.start),
+                });
             }
-            for change in shelf.log.iter().rev().take_while(|change| change.revision > at) {
+            for change in shelf
+                .log
+                .iter()
+                .rev()
+                .take_while(|change| change.revision > at)
+            {
                 former.insert(&change.key, change.old.as_ref());
             }
         }
@@ -225,11 +272,18 @@ impl Store {
             .filter_map(|(key, old)| old.map(|old| (*key, old)))
             .collect();
         gone.reverse();
-        let mut listing = Listing { items: Vec::new(), revision, more: None, remaining: 0 };
+        let mut listing = Listing {
+            items: Vec::new(),
+            revision,
+            more: None,
+            remaining: 0,
+        };
         let mut last: Option<&Key> = None;
-        let mut present = after_key(&shelf.objects, namespace, from).filter_map(|(key, object)| match former.get(key) {
-            Some(old) => old.map(|old| (key, old)),
-            None => Some((key, object)),
+        let mut present = after_key(&shelf.objects, namespace, from).filter_map(|(key, object)| {
+            match former.get(key) {
+                Some(old) => old.map(|old| (key, old)),
+                None => Some((key, object)),
+            }
         });
         let mut next = present.next();
         loop {
@@ -239,8 +293,11 @@ impl Store {
                 (None, Some(_)) => false,
                 (Some((gone, _)), Some((key, _))) => *gone < key,
             };
-            let Some((key, object)) = (if take_gone { gone.pop() } else { std::mem::replace(&mut next, present.next()) })
-            else {
+            let Some((key, object)) = (if take_gone {
+                gone.pop()
+            } else {
+                std::mem::replace(&mut next, present.next())
+            }) else {
                 break;
             };
             if !keep(object) {
@@ -263,7 +320,11 @@ impl Store {
     }
 
     /// The changes after a revision, oldest first, at most 500, with the revision up to which they are complete.
-    pub(crate) fn changes(&self, resource: &Resource, after: u64) -> Result<(Vec<Change>, u64), TooOld> {
+    pub(crate) fn changes(
+        &self,
+        resource: &Resource,
+        after: u64,
+    ) -> Result<(Vec<Change>, u64), TooOld> {
         let mut inner = self.lock();
         let (revision, start) = (inner.revision, inner.start);
         let shelf = inner.shelf(resource.shelf());
@@ -326,20 +387,44 @@ impl Transaction<'_> {
         self.store.ca.get().cloned().unwrap_or_default()
     }
 
-    pub(crate) fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Option<Arc<Value>> {
+    pub(crate) fn get(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Value>> {
         let shelf = self.inner.shelves.get(&resource.shelf())?;
-        shelf.objects.get(&(namespace.to_owned(), name.to_owned())).cloned()
+        shelf
+            .objects
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned()
     }
 
     /// An object of a built-in resource.
-    pub(crate) fn find(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        let shelf = self.inner.shelves.get(&(group.to_owned(), plural.to_owned()))?;
-        shelf.objects.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    pub(crate) fn find(
+        &self,
+        group: &str,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Value>> {
+        let shelf = self
+            .inner
+            .shelves
+            .get(&(group.to_owned(), plural.to_owned()))?;
+        shelf
+            .objects
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned()
     }
 
     pub(crate) fn all(&self, resource: &Resource, namespace: &str) -> Vec<Arc<Value>> {
-        let Some(shelf) = self.inner.shelves.get(&resource.shelf()) else { return Vec::new() };
-        in_namespace(&shelf.objects, namespace).map(|(_, object)| object.clone()).collect()
+        let Some(shelf) = self.inner.shelves.get(&resource.shelf()) else {
+            return Vec::new();
+        };
+        in_namespace(&shelf.objects, namespace)
+            .map(|(_, object)| object.clone())
+            .collect()
     }
 
     /// Keeps an object under the next revision and returns it as it stands then.
@@ -348,7 +433,13 @@ impl Transaction<'_> {
         self.put_at(resource, key, object, revision)
     }
 
-    fn put_at(&mut self, resource: &Resource, key: Key, mut object: Value, revision: u64) -> Arc<Value> {
+    fn put_at(
+        &mut self,
+        resource: &Resource,
+        key: Key,
+        mut object: Value,
+        revision: u64,
+    ) -> Arc<Value> {
         if self.dry {
             return Arc::new(object);
         }
@@ -356,7 +447,15 @@ impl Transaction<'_> {
         object["metadata"]["resourceVersion"] = revision.to_string().into();
         let new = Arc::new(object);
         let old = self.get(resource, &key.0, &key.1);
-        self.inner.record(resource.shelf(), Change { revision, key, old, new: Some(new.clone()) });
+        self.inner.record(
+            resource.shelf(),
+            Change {
+                revision,
+                key,
+                old,
+                new: Some(new.clone()),
+            },
+        );
         if resource.plural == "customresourcedefinitions" {
             self.store.registry.define(&new);
         }
@@ -379,13 +478,26 @@ impl Transaction<'_> {
             self.store.registry.forget(&key.1);
         }
         // The removed object is told with the revision of its removal.
-        self.inner.record(resource.shelf(), Change { revision, key, old: Some(last.clone()), new: None });
+        self.inner.record(
+            resource.shelf(),
+            Change {
+                revision,
+                key,
+                old: Some(last.clone()),
+                new: None,
+            },
+        );
         Some(last)
     }
 
     fn tell_sweeper(&self, resource: &Resource, object: &Value) {
         let going = object["metadata"].get("deletionTimestamp").is_some();
-        if going && matches!(resource.plural.as_str(), "namespaces" | "customresourcedefinitions") {
+        if going
+            && matches!(
+                resource.plural.as_str(),
+                "namespaces" | "customresourcedefinitions"
+            )
+        {
             self.store.sweep.notify_one();
         }
     }
@@ -408,7 +520,9 @@ fn after_key<'a>(
         Some(key) => Bound::Excluded(key.clone()),
         None => Bound::Included((namespace.to_owned(), String::new())),
     };
-    objects.range((start, Bound::Unbounded)).take_while(move |(key, _)| namespace.is_empty() || key.0 == namespace)
+    objects
+        .range((start, Bound::Unbounded))
+        .take_while(move |(key, _)| namespace.is_empty() || key.0 == namespace)
 }
 
 /// The revision that an object's metadata names.
@@ -418,5 +532,9 @@ pub(crate) fn revision_of(object: &Value) -> Option<u64> {
 
 /// The moment, as object metadata spells it.
 pub(crate) fn now() -> Value {
-    json!(jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    json!(
+        jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string()
+    )
 }

@@ -27,18 +27,27 @@ fn merge_value(object: &mut Value, patch: &Value, typing: Typing<'_>) -> Result<
             return Ok(());
         }
         Some("merge") | None => {}
-        Some(other) => return Err(Refusal::bad_request(format!("unknown patch type found: {other}"))),
+        Some(other) => {
+            return Err(Refusal::bad_request(format!(
+                "unknown patch type found: {other}"
+            )));
+        }
     }
     if !object.is_object() {
         *object = Value::Object(Map::new());
     }
-    let Some(target) = object.as_object_mut() else { return Ok(()) };
+    let Some(target) = object.as_object_mut() else {
+        return Ok(());
+    };
     if let Some(keep) = changes.get("$retainKeys").and_then(Value::as_array) {
         target.retain(|key, _| keep.iter().any(|k| k == key.as_str()));
     }
     for (key, change) in changes {
         if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
-            if let (Some(values), Some(gone)) = (target.get_mut(list).and_then(Value::as_array_mut), change.as_array()) {
+            if let (Some(values), Some(gone)) = (
+                target.get_mut(list).and_then(Value::as_array_mut),
+                change.as_array(),
+            ) {
                 values.retain(|value| !gone.contains(value));
             }
             continue;
@@ -53,7 +62,9 @@ fn merge_value(object: &mut Value, patch: &Value, typing: Typing<'_>) -> Result<
             }
             (Value::Object(_), Some(present)) => merge_value(present, change, typing)?,
             (Value::Array(items), present) => {
-                let mut list = present.and_then(|p| p.as_array().cloned()).unwrap_or_default();
+                let mut list = present
+                    .and_then(|p| p.as_array().cloned())
+                    .unwrap_or_default();
                 merge_list(&mut list, items, typing)?;
                 target.insert(key.clone(), Value::Array(list));
             }
@@ -80,9 +91,13 @@ fn merge_list(list: &mut Vec<Value>, items: &[Value], typing: Typing<'_>) -> Res
             for item in rest {
                 if keys.iter().any(|key| item.get(key).is_none()) {
                     let key = keys.first().cloned().unwrap_or_default();
-                    return Err(Refusal::bad_request(format!("map: {item} does not contain declared merge key: {key}")));
+                    return Err(Refusal::bad_request(format!(
+                        "map: {item} does not contain declared merge key: {key}"
+                    )));
                 }
-                let at = list.iter().position(|present| strategic_same(&keys, present, item));
+                let at = list
+                    .iter()
+                    .position(|present| strategic_same(&keys, present, item));
                 match (item["$patch"] == "delete", at) {
                     (true, _) => list.retain(|present| !strategic_same(&keys, present, item)),
                     (false, Some(at)) => merge_value(&mut list[at], item, typing.items())?,
@@ -130,9 +145,13 @@ fn cleaned(value: &Value) -> Value {
                 .map(|(key, value)| (key.clone(), cleaned(value)))
                 .collect(),
         ),
-        Value::Array(items) => {
-            Value::Array(items.iter().filter(|item| item["$patch"] != "delete").map(cleaned).collect())
-        }
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .filter(|item| item["$patch"] != "delete")
+                .map(cleaned)
+                .collect(),
+        ),
         other => other.clone(),
     }
 }
@@ -155,8 +174,14 @@ mod tests {
         let patch = json!({ "spec": { "taints": [{ "key": "b", "effect": "NoExecute" }] },
             "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
         let node = merged(node, patch);
-        assert_eq!(node["spec"]["taints"], json!([{ "key": "b", "effect": "NoExecute" }]));
-        assert_eq!(node["status"]["conditions"][0], json!({ "type": "Ready", "status": "Unknown" }));
+        assert_eq!(
+            node["spec"]["taints"],
+            json!([{ "key": "b", "effect": "NoExecute" }])
+        );
+        assert_eq!(
+            node["status"]["conditions"][0],
+            json!({ "type": "Ready", "status": "Unknown" })
+        );
         assert_eq!(node["status"]["conditions"][1]["type"], "DiskPressure");
     }
 
@@ -170,16 +195,26 @@ mod tests {
                 "strategy": { "$retainKeys": ["b"], "b": 3 } } });
         let pod = merged(pod, patch);
         assert_eq!(pod["metadata"]["finalizers"], json!(["b"]));
-        assert_eq!(pod["spec"]["containers"], json!([{ "name": "z", "image": "3" }, { "name": "y", "image": "2" }]));
+        assert_eq!(
+            pod["spec"]["containers"],
+            json!([{ "name": "z", "image": "3" }, { "name": "y", "image": "2" }])
+        );
         assert_eq!(pod["spec"]["strategy"], json!({ "b": 3 }));
-        let replaced = merged(json!({ "data": { "a": "1" } }), json!({ "data": { "$patch": "replace", "b": "2" } }));
+        let replaced = merged(
+            json!({ "data": { "a": "1" } }),
+            json!({ "data": { "$patch": "replace", "b": "2" } }),
+        );
         assert_eq!(replaced, json!({ "data": { "b": "2" } }));
     }
 
     #[test]
     fn an_item_without_its_key_is_refused() {
         let mut pod = json!({ "spec": { "containers": [{ "name": "x" }] } });
-        let refusal = merge(&mut pod, &json!({ "spec": { "containers": [{ "image": "1" }] } })).expect_err("no name");
+        let refusal = merge(
+            &mut pod,
+            &json!({ "spec": { "containers": [{ "image": "1" }] } }),
+        )
+        .expect_err("no name");
         assert_eq!(refusal.code, 400);
     }
 }

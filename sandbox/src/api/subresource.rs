@@ -15,25 +15,49 @@ use super::{
 };
 
 /// Answers a subresource: HTTP status and body.
-pub(crate) fn serve(core: &Core, call: &Call, resource: &Resource, body: &[u8]) -> Result<(u16, Value), Refusal> {
-    let known = resource.subresources.iter().any(|(name, _)| *name == call.subresource);
+pub(crate) fn serve(
+    core: &Core,
+    call: &Call,
+    resource: &Resource,
+    body: &[u8],
+) -> Result<(u16, Value), Refusal> {
+    let known = resource
+        .subresources
+        .iter()
+        .any(|(name, _)| *name == call.subresource);
     if !known {
         return Err(Refusal::no_such_resource());
     }
-    let parsed = || if body.is_empty() { Ok(json!({})) } else { patch::parse_yaml(&String::from_utf8_lossy(body)) };
+    let parsed = || {
+        if body.is_empty() {
+            Ok(json!({}))
+        } else {
+            patch::parse_yaml(&String::from_utf8_lossy(body))
+        }
+    };
     match (call.subresource.as_str(), call.verb.as_str()) {
         ("eviction", "create") => Ok((201, eviction::evict(&core.store, call, &parsed()?)?)),
         ("binding", "create") => Ok((201, bind(core, call, resource, &parsed()?)?)),
         ("token", "create") => Ok((201, token(core, call, &parsed()?)?)),
-        ("finalize", "update") => finalize(core, call, resource, &parsed()?).map(|o| (200, (*o).clone())),
-        ("approval", "update" | "get") => approval(core, call, resource, parsed()?).map(|o| (200, (*o).clone())),
-        ("scale", "get" | "update" | "patch") => scale(core, call, resource, body).map(|o| (200, o)),
+        ("finalize", "update") => {
+            finalize(core, call, resource, &parsed()?).map(|o| (200, (*o).clone()))
+        }
+        ("approval", "update" | "get") => {
+            approval(core, call, resource, parsed()?).map(|o| (200, (*o).clone()))
+        }
+        ("scale", "get" | "update" | "patch") => {
+            scale(core, call, resource, body).map(|o| (200, o))
+        }
         _ => Err(Refusal::method_not_allowed()),
     }
 }
 
 fn present(core: &Core, call: &Call, resource: &Resource) -> Result<Arc<Value>, Refusal> {
-    let namespace = if resource.namespaced { call.namespace.as_str() } else { "" };
+    let namespace = if resource.namespaced {
+        call.namespace.as_str()
+    } else {
+        ""
+    };
     core.store
         .get(resource, namespace, &call.name)
         .ok_or_else(|| Refusal::not_found(&resource.group, &resource.plural, &call.name))
@@ -43,21 +67,40 @@ fn present(core: &Core, call: &Call, resource: &Resource) -> Result<Arc<Value>, 
 pub(crate) fn log(core: &Core, call: &Call, resource: &Resource) -> Result<String, Refusal> {
     let pod = present(core, call, resource)?;
     if let Some(container) = call.query.get("container") {
-        let has = |list: &str| pod["spec"][list].as_array().is_some_and(|l| l.iter().any(|c| c["name"] == container));
+        let has = |list: &str| {
+            pod["spec"][list]
+                .as_array()
+                .is_some_and(|l| l.iter().any(|c| c["name"] == container))
+        };
         if !has("containers") && !has("initContainers") {
-            return Err(Refusal::bad_request(format!("container {container} is not valid for pod {}", call.name)));
+            return Err(Refusal::bad_request(format!(
+                "container {container} is not valid for pod {}",
+                call.name
+            )));
         }
     }
-    let text = pod["metadata"]["annotations"]["sandbox/log"].as_str().unwrap_or_default();
-    let tail = call.query.get("tailLines").and_then(|t| t.parse::<usize>().ok());
+    let text = pod["metadata"]["annotations"]["sandbox/log"]
+        .as_str()
+        .unwrap_or_default();
+    let tail = call
+        .query
+        .get("tailLines")
+        .and_then(|t| t.parse::<usize>().ok());
     let lines: Vec<&str> = text.lines().collect();
     let skip = tail.map_or(0, |tail| lines.len().saturating_sub(tail));
-    Ok(lines[skip..].iter().map(|line| format!("{line}\n")).collect())
+    Ok(lines[skip..]
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect())
 }
 
 fn bind(core: &Core, call: &Call, resource: &Resource, body: &Value) -> Result<Value, Refusal> {
     let Some(node) = body["target"]["name"].as_str().filter(|n| !n.is_empty()) else {
-        return Err(Refusal::invalid(resource, &call.name, &[Cause::required("target.name", "")]));
+        return Err(Refusal::invalid(
+            resource,
+            &call.name,
+            &[Cause::required("target.name", "")],
+        ));
     };
     let writer = Writer::new(&core.store, call, resource);
     let mut transaction = core.store.begin(writer.dry);
@@ -69,7 +112,8 @@ fn bind(core: &Core, call: &Call, resource: &Resource, body: &Value) -> Result<V
     }
     let mut new = (*pod).clone();
     new["spec"]["nodeName"] = node.into();
-    let condition = json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": now() });
+    let condition =
+        json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": now() });
     match new["status"]["conditions"].as_array_mut() {
         Some(list) => {
             list.retain(|c| c["type"] != "PodScheduled");
@@ -78,23 +122,33 @@ fn bind(core: &Core, call: &Call, resource: &Resource, body: &Value) -> Result<V
         None => new["status"]["conditions"] = json!([condition]),
     }
     writer.keep(&mut transaction, &pod, new, true)?;
-    Ok(json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }))
+    Ok(
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }),
+    )
 }
 
 fn token(core: &Core, call: &Call, body: &Value) -> Result<Value, Refusal> {
-    let accounts = core.store.registry.find("", "serviceaccounts").ok_or_else(Refusal::no_such_resource)?;
+    let accounts = core
+        .store
+        .registry
+        .find("", "serviceaccounts")
+        .ok_or_else(Refusal::no_such_resource)?;
     let account = present(core, call, &accounts)?;
     let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
     if seconds < 600 {
         let why = "may not specify a duration less than 10 minutes";
         let cause = Cause::invalid("spec.expirationSeconds", &seconds.into(), why);
         let mut refusal = Refusal::invalid(&accounts, "", &[cause]);
-        refusal.message = format!("TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: {seconds}: {why}");
+        refusal.message = format!(
+            "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: {seconds}: {why}"
+        );
         return Err(refusal);
     }
     let uid = account["metadata"]["uid"].as_str().unwrap_or_default();
     let audiences = body["spec"]["audiences"].clone();
-    let token = core.tokens.issue(&call.namespace, &call.name, uid, seconds, &audiences);
+    let token = core
+        .tokens
+        .issue(&call.namespace, &call.name, uid, seconds, &audiences);
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
     Ok(json!({
         "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
@@ -105,16 +159,30 @@ fn token(core: &Core, call: &Call, body: &Value) -> Result<Value, Refusal> {
     }))
 }
 
-fn finalize(core: &Core, call: &Call, resource: &Resource, body: &Value) -> Result<Arc<Value>, Refusal> {
+fn finalize(
+    core: &Core,
+    call: &Call,
+    resource: &Resource,
+    body: &Value,
+) -> Result<Arc<Value>, Refusal> {
     let writer = Writer::new(&core.store, call, resource);
     let mut transaction = core.store.begin(writer.dry);
     let old = writer.present(&transaction, "")?;
     let mut new = (*old).clone();
-    new["spec"]["finalizers"] = body["spec"]["finalizers"].as_array().cloned().unwrap_or_default().into();
+    new["spec"]["finalizers"] = body["spec"]["finalizers"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
+        .into();
     writer.keep(&mut transaction, &old, new, true)
 }
 
-fn approval(core: &Core, call: &Call, resource: &Resource, body: Value) -> Result<Arc<Value>, Refusal> {
+fn approval(
+    core: &Core,
+    call: &Call,
+    resource: &Resource,
+    body: Value,
+) -> Result<Arc<Value>, Refusal> {
     if call.verb == "get" {
         return present(core, call, resource);
     }
@@ -129,21 +197,35 @@ fn approval(core: &Core, call: &Call, resource: &Resource, body: Value) -> Resul
 /// Where a kind says how many there are wanted and are, and how they are selected.
 fn scale_paths(resource: &Resource, version: &str) -> Option<(String, String, Option<String>)> {
     let Some(custom) = &resource.custom else {
-        return Some((".spec.replicas".to_owned(), ".status.replicas".to_owned(), None));
+        return Some((
+            ".spec.replicas".to_owned(),
+            ".status.replicas".to_owned(),
+            None,
+        ));
     };
     let scale = custom.scale.get(version)?;
     let text = |key: &str| scale[key].as_str().map(str::to_owned);
-    Some((text("specReplicasPath")?, text("statusReplicasPath")?, text("labelSelectorPath")))
+    Some((
+        text("specReplicasPath")?,
+        text("statusReplicasPath")?,
+        text("labelSelectorPath"),
+    ))
 }
 
 fn as_scale(resource: &Resource, version: &str, object: &Value) -> Option<Value> {
     let (wanted, present, selector) = scale_paths(resource, version)?;
     let metadata = &object["metadata"];
     let text = match selector {
-        Some(path) => jsonpath::first(object, &path).as_ref().map(jsonpath::text).unwrap_or_default(),
+        Some(path) => jsonpath::first(object, &path)
+            .as_ref()
+            .map(jsonpath::text)
+            .unwrap_or_default(),
         None => {
             let labels = object["spec"]["selector"]["matchLabels"].as_object();
-            let terms = labels.into_iter().flatten().map(|(k, v)| format!("{k}={}", jsonpath::text(v)));
+            let terms = labels
+                .into_iter()
+                .flatten()
+                .map(|(k, v)| format!("{k}={}", jsonpath::text(v)));
             terms.collect::<Vec<_>>().join(",")
         }
     };
@@ -160,7 +242,8 @@ fn scale(core: &Core, call: &Call, resource: &Resource, body: &[u8]) -> Result<V
     let version = call.version.as_str();
     let unsupported = || Refusal::no_such_resource();
     if call.verb == "get" {
-        return as_scale(resource, version, &*present(core, call, resource)?).ok_or_else(unsupported);
+        return as_scale(resource, version, &*present(core, call, resource)?)
+            .ok_or_else(unsupported);
     }
     let writer = Writer::new(&core.store, call, resource);
     let mut transaction = core.store.begin(writer.dry);
@@ -176,7 +259,11 @@ fn scale(core: &Core, call: &Call, resource: &Resource, body: &[u8]) -> Result<V
     }
     let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
-        let cause = Cause::invalid("spec.replicas", &replicas.into(), "must be greater than or equal to 0");
+        let cause = Cause::invalid(
+            "spec.replicas",
+            &replicas.into(),
+            "must be greater than or equal to 0",
+        );
         return Err(Refusal::invalid(resource, &call.name, &[cause]));
     }
     let (path, ..) = scale_paths(resource, version).ok_or_else(unsupported)?;
@@ -187,7 +274,8 @@ fn scale(core: &Core, call: &Call, resource: &Resource, body: &[u8]) -> Result<V
         new["spec"]["replicas"] = replicas.into();
     }
     if *old != new {
-        new["metadata"]["generation"] = (old["metadata"]["generation"].as_i64().unwrap_or(0) + 1).into();
+        new["metadata"]["generation"] =
+            (old["metadata"]["generation"].as_i64().unwrap_or(0) + 1).into();
     }
     let kept = writer.keep(&mut transaction, &old, new, true)?;
     as_scale(resource, version, &kept).ok_or_else(unsupported)

@@ -29,7 +29,11 @@ pub(crate) fn render(
             row
         })
         .collect();
-    let definitions: Vec<Value> = if with_columns { columns.iter().map(columns::Column::definition).collect() } else { Vec::new() };
+    let definitions: Vec<Value> = if with_columns {
+        columns.iter().map(columns::Column::definition).collect()
+    } else {
+        Vec::new()
+    };
     json!({
         "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
         "columnDefinitions": definitions, "rows": rows,

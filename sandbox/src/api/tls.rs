@@ -2,7 +2,10 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -26,7 +29,9 @@ pub struct Tls {
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("ca", &self.ca).finish_non_exhaustive()
+        f.debug_struct("Tls")
+            .field("ca", &self.ca)
+            .finish_non_exhaustive()
     }
 }
 
@@ -38,9 +43,15 @@ impl Tls {
     pub fn generate(addresses: &[IpAddr], names: &[&str]) -> Result<Self, ApiError> {
         let ca_key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "k3s-server-ca");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "k3s-server-ca");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::CrlSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
         let ca = params.self_signed(&ca_key)?;
         let issuer = Issuer::new(params, ca_key);
 
@@ -48,15 +59,24 @@ impl Tls {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "k3s");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
         for address in addresses {
             params.subject_alt_names.push(SanType::IpAddress(*address));
         }
         for name in names {
-            params.subject_alt_names.push(SanType::DnsName((*name).try_into()?));
+            params
+                .subject_alt_names
+                .push(SanType::DnsName((*name).try_into()?));
         }
         let cert = params.signed_by(&key, &issuer)?;
-        Ok(Self { ca: ca.pem(), cert: cert.pem(), key: key.serialize_pem() })
+        Ok(Self {
+            ca: ca.pem(),
+            cert: cert.pem(),
+            key: key.serialize_pem(),
+        })
     }
 
     /// What turns a TCP stream into a TLS one.
@@ -65,7 +85,8 @@ impl Tls {
         let chain = CertificateDer::pem_slice_iter(self.cert.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| ApiError::Pem(error.to_string()))?;
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|error| ApiError::Pem(error.to_string()))?;
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())
+            .map_err(|error| ApiError::Pem(error.to_string()))?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()

@@ -30,18 +30,32 @@ impl<'a> Typing<'a> {
         match (schema, custom) {
             (Some(schema), _) => Self::Schema { schema, root: true },
             (None, true) => Self::Free,
-            (None, false) => Self::Builtin { parent: "", field: "" },
+            (None, false) => Self::Builtin {
+                parent: "",
+                field: "",
+            },
         }
     }
 
     pub(crate) fn child(self, name: &'a str) -> Self {
         match self {
-            Self::Builtin { field, .. } => Self::Builtin { parent: field, field: name },
-            Self::Schema { root: true, .. } if name == "metadata" => Self::Builtin { parent: "", field: "metadata" },
+            Self::Builtin { field, .. } => Self::Builtin {
+                parent: field,
+                field: name,
+            },
+            Self::Schema { root: true, .. } if name == "metadata" => Self::Builtin {
+                parent: "",
+                field: "metadata",
+            },
             Self::Schema { schema, .. } => {
-                let known = schema["properties"].get(name).or_else(|| schema.get("additionalProperties"));
+                let known = schema["properties"]
+                    .get(name)
+                    .or_else(|| schema.get("additionalProperties"));
                 match known {
-                    Some(schema) if schema.is_object() => Self::Schema { schema, root: false },
+                    Some(schema) if schema.is_object() => Self::Schema {
+                        schema,
+                        root: false,
+                    },
                     _ => Self::Free,
                 }
             }
@@ -51,9 +65,10 @@ impl<'a> Typing<'a> {
 
     pub(crate) fn items(self) -> Self {
         match self {
-            Self::Schema { schema, .. } if schema["items"].is_object() => {
-                Self::Schema { schema: &schema["items"], root: false }
-            }
+            Self::Schema { schema, .. } if schema["items"].is_object() => Self::Schema {
+                schema: &schema["items"],
+                root: false,
+            },
             Self::Schema { .. } => Self::Free,
             other => other,
         }
@@ -63,7 +78,10 @@ impl<'a> Typing<'a> {
     pub(crate) fn atomic_map(self) -> bool {
         match self {
             Self::Builtin { field, .. } => {
-                matches!(field, "nodeSelector" | "selector" | "labelSelector" | "roleRef" | "nodeSelectorTerms")
+                matches!(
+                    field,
+                    "nodeSelector" | "selector" | "labelSelector" | "roleRef" | "nodeSelectorTerms"
+                )
             }
             Self::Schema { schema, .. } => schema["x-kubernetes-map-type"] == "atomic",
             Self::Free => false,
@@ -78,16 +96,23 @@ impl<'a> Typing<'a> {
             Self::Schema { schema, .. } => match schema["x-kubernetes-list-type"].as_str() {
                 Some("set") => ListKind::Set,
                 Some("map") => {
-                    let keys = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
+                    let keys = schema["x-kubernetes-list-map-keys"]
+                        .as_array()
+                        .into_iter()
+                        .flatten();
                     ListKind::Map(keys.filter_map(|k| k.as_str().map(str::to_owned)).collect())
                 }
                 _ => ListKind::Atomic,
             },
             Self::Builtin { parent, field } => match (parent, field) {
-                ("containers" | "initContainers" | "ephemeralContainers", "ports") => map(&["containerPort", "protocol"]),
+                ("containers" | "initContainers" | "ephemeralContainers", "ports") => {
+                    map(&["containerPort", "protocol"])
+                }
                 ("spec", "ports") => map(&["port", "protocol"]),
                 ("spec", "topologySpreadConstraints") => map(&["topologyKey", "whenUnsatisfiable"]),
-                ("metadata" | "spec", "finalizers") | ("spec", "podCIDRs" | "accessModes") => ListKind::Set,
+                ("metadata" | "spec", "finalizers") | ("spec", "podCIDRs" | "accessModes") => {
+                    ListKind::Set
+                }
                 _ => match merge_key(parent, field) {
                     Some(key) => map(&[key]),
                     None => ListKind::Atomic,
@@ -99,14 +124,22 @@ impl<'a> Typing<'a> {
     /// How the list here merges in a strategic merge patch, which knows a single key.
     pub(crate) fn strategic(self) -> ListKind {
         match self {
-            Self::Builtin { parent: "containers" | "initContainers" | "ephemeralContainers", field: "ports" } => {
-                ListKind::Map(vec!["containerPort".to_owned()])
-            }
-            Self::Builtin { parent: "spec", field: "ports" } => ListKind::Map(vec!["port".to_owned()]),
-            Self::Builtin { parent: "spec", field: "topologySpreadConstraints" } => {
-                ListKind::Map(vec!["topologyKey".to_owned()])
-            }
-            Self::Builtin { parent: "spec", field: "accessModes" } => ListKind::Atomic,
+            Self::Builtin {
+                parent: "containers" | "initContainers" | "ephemeralContainers",
+                field: "ports",
+            } => ListKind::Map(vec!["containerPort".to_owned()]),
+            Self::Builtin {
+                parent: "spec",
+                field: "ports",
+            } => ListKind::Map(vec!["port".to_owned()]),
+            Self::Builtin {
+                parent: "spec",
+                field: "topologySpreadConstraints",
+            } => ListKind::Map(vec!["topologyKey".to_owned()]),
+            Self::Builtin {
+                parent: "spec",
+                field: "accessModes",
+            } => ListKind::Atomic,
             other => other.list(),
         }
     }
@@ -115,8 +148,16 @@ impl<'a> Typing<'a> {
 /// The key of lists that merge by one key. Taints and tolerations are not among them, upstream too.
 fn merge_key(parent: &str, field: &str) -> Option<&'static str> {
     Some(match field {
-        "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "env" | "imagePullSecrets" | "webhooks"
-        | "secrets" | "resourceClaims" | "validations" => "name",
+        "containers"
+        | "initContainers"
+        | "ephemeralContainers"
+        | "volumes"
+        | "env"
+        | "imagePullSecrets"
+        | "webhooks"
+        | "secrets"
+        | "resourceClaims"
+        | "validations" => "name",
         "volumeMounts" => "mountPath",
         "volumeDevices" => "devicePath",
         "conditions" | "addresses" => "type",
@@ -129,7 +170,8 @@ fn merge_key(parent: &str, field: &str) -> Option<&'static str> {
 
 /// The item of a list that has the same keys; a missing `protocol` is TCP.
 pub(crate) fn same_item(keys: &[String], a: &Value, b: &Value) -> bool {
-    keys.iter().all(|key| key_value(a, key) == key_value(b, key))
+    keys.iter()
+        .all(|key| key_value(a, key) == key_value(b, key))
 }
 
 /// The value of a key of a list's item.

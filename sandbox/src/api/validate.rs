@@ -8,11 +8,19 @@ use super::{
 };
 
 /// Checks a new object.
-pub(crate) fn new_object(resource: &Resource, version: &str, object: &Value) -> Result<(), Refusal> {
+pub(crate) fn new_object(
+    resource: &Resource,
+    version: &str,
+    object: &Value,
+) -> Result<(), Refusal> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let mut causes = Vec::new();
     if let Some(why) = bad_name(resource, name) {
-        causes.push(Cause::invalid("metadata.name", &Value::String(name.to_owned()), why));
+        causes.push(Cause::invalid(
+            "metadata.name",
+            &Value::String(name.to_owned()),
+            why,
+        ));
     }
     labels(object, &mut causes);
     required(resource, object, &mut causes);
@@ -23,7 +31,12 @@ pub(crate) fn new_object(resource: &Resource, version: &str, object: &Value) -> 
 }
 
 /// Checks a change.
-pub(crate) fn changed_object(resource: &Resource, version: &str, old: &Value, new: &Value) -> Result<(), Refusal> {
+pub(crate) fn changed_object(
+    resource: &Resource,
+    version: &str,
+    old: &Value,
+    new: &Value,
+) -> Result<(), Refusal> {
     let name = old["metadata"]["name"].as_str().unwrap_or_default();
     let mut causes = Vec::new();
     labels(new, &mut causes);
@@ -38,7 +51,11 @@ pub(crate) fn changed_object(resource: &Resource, version: &str, old: &Value, ne
 }
 
 fn refuse(resource: &Resource, name: &str, causes: &[Cause]) -> Result<(), Refusal> {
-    if causes.is_empty() { Ok(()) } else { Err(Refusal::invalid(resource, name, causes)) }
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::invalid(resource, name, causes))
+    }
 }
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -68,7 +85,9 @@ fn is_label(text: &str, limit: usize) -> bool {
     text.len() <= limit
         && edge(text.chars().next())
         && edge(text.chars().next_back())
-        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 fn is_subdomain(text: &str) -> bool {
@@ -76,7 +95,11 @@ fn is_subdomain(text: &str) -> bool {
 }
 
 fn labels(object: &Value, causes: &mut Vec<Cause>) {
-    for (key, value) in object["metadata"]["labels"].as_object().into_iter().flatten() {
+    for (key, value) in object["metadata"]["labels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
         if key == "kubernetes.io/metadata.name" {
             // The server's own, and as good as the name.
             continue;
@@ -84,22 +107,37 @@ fn labels(object: &Value, causes: &mut Vec<Cause>) {
         let text = value.as_str().unwrap_or_default();
         let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
         let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if !value.is_string() || text.len() > 63 || !edge(text.chars().next()) || !edge(text.chars().next_back()) || !text.chars().all(inner) {
+        if !value.is_string()
+            || text.len() > 63
+            || !edge(text.chars().next())
+            || !edge(text.chars().next_back())
+            || !text.chars().all(inner)
+        {
             let why = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
             causes.push(Cause::invalid("metadata.labels", value, why));
         }
         let (prefix, local) = key.split_once('/').unwrap_or(("", key));
-        let local_ok = !local.is_empty() && local.len() <= 63 && edge(local.chars().next()) && edge(local.chars().next_back()) && local.chars().all(inner);
+        let local_ok = !local.is_empty()
+            && local.len() <= 63
+            && edge(local.chars().next())
+            && edge(local.chars().next_back())
+            && local.chars().all(inner);
         if !local_ok || (key.contains('/') && !is_subdomain(prefix)) {
             let why = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-            causes.push(Cause::invalid("metadata.labels", &Value::String(key.clone()), why));
+            causes.push(Cause::invalid(
+                "metadata.labels",
+                &Value::String(key.clone()),
+                why,
+            ));
         }
     }
 }
 
 fn required(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
     let spec = &object["spec"];
-    let empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value == "";
+    let empty = |value: &Value| {
+        value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value == ""
+    };
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "pods") => pod_spec(spec, "spec", causes),
         ("apps", "deployments" | "daemonsets" | "replicasets" | "statefulsets") => {
@@ -109,14 +147,20 @@ fn required(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
             } else {
                 let selector = super::selector::LabelSelector::from_object(&spec["selector"]);
                 if !selector.matches(&spec["template"]) {
-                    causes.push(Cause::invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
+                    causes.push(Cause::invalid(
+                        "spec.template.metadata.labels",
+                        labels,
+                        "`selector` does not match template `labels`",
+                    ));
                 }
             }
             pod_spec(&spec["template"]["spec"], "spec.template.spec", causes);
         }
         ("batch", "jobs") => pod_spec(&spec["template"]["spec"], "spec.template.spec", causes),
         ("", "services")
-            if spec["type"] != "ExternalName" && spec["clusterIP"] != "None" && empty(&spec["ports"]) =>
+            if spec["type"] != "ExternalName"
+                && spec["clusterIP"] != "None"
+                && empty(&spec["ports"]) =>
         {
             causes.push(Cause::required("spec.ports", ""));
         }
@@ -124,7 +168,11 @@ fn required(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
             for (at, taint) in spec["taints"].as_array().into_iter().flatten().enumerate() {
                 let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
                 if !effects.iter().any(|e| taint["effect"] == *e) {
-                    causes.push(Cause::unsupported(format!("metadata.taints[{at}].effect"), &taint["effect"], &effects));
+                    causes.push(Cause::unsupported(
+                        format!("metadata.taints[{at}].effect"),
+                        &taint["effect"],
+                        &effects,
+                    ));
                 }
             }
         }
@@ -138,7 +186,10 @@ fn required(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
 }
 
 fn pod_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
-    let Some(containers) = spec["containers"].as_array().filter(|list| !list.is_empty()) else {
+    let Some(containers) = spec["containers"]
+        .as_array()
+        .filter(|list| !list.is_empty())
+    else {
         // Loaded objects of the world are whole; only requests come here.
         causes.push(Cause::required(format!("{path}.containers"), ""));
         return;
@@ -146,9 +197,15 @@ fn pod_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
     let mut seen = std::collections::HashSet::new();
     for (at, container) in containers.iter().enumerate() {
         match container["name"].as_str() {
-            None | Some("") => causes.push(Cause::required(format!("{path}.containers[{at}].name"), "")),
+            None | Some("") => {
+                causes.push(Cause::required(format!("{path}.containers[{at}].name"), ""))
+            }
             Some(name) if !is_label(name, 63) => {
-                causes.push(Cause::invalid(format!("{path}.containers[{at}].name"), &container["name"], LABEL));
+                causes.push(Cause::invalid(
+                    format!("{path}.containers[{at}].name"),
+                    &container["name"],
+                    LABEL,
+                ));
             }
             Some(name) if !seen.insert(name) => causes.push(Cause {
                 field: format!("{path}.containers[{at}].name"),
@@ -158,13 +215,20 @@ fn pod_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
             Some(_) => {}
         }
         if container["image"].as_str().is_none_or(str::is_empty) {
-            causes.push(Cause::required(format!("{path}.containers[{at}].image"), ""));
+            causes.push(Cause::required(
+                format!("{path}.containers[{at}].image"),
+                "",
+            ));
         }
     }
     let policies = ["Always", "OnFailure", "Never"];
     let policy = &spec["restartPolicy"];
     if !policy.is_null() && !policies.iter().any(|p| policy == *p) {
-        causes.push(Cause::unsupported(format!("{path}.restartPolicy"), policy, &policies));
+        causes.push(Cause::unsupported(
+            format!("{path}.restartPolicy"),
+            policy,
+            &policies,
+        ));
     }
 }
 
@@ -175,22 +239,50 @@ fn immutable(resource: &Resource, old: &Value, new: &Value, causes: &mut Vec<Cau
         }
     };
     match (resource.group.as_str(), resource.plural.as_str()) {
-        ("apps", _) => fixed("spec.selector", &old["spec"]["selector"], &new["spec"]["selector"]),
-        ("batch", "jobs") => fixed("spec.template", &old["spec"]["template"], &new["spec"]["template"]),
+        ("apps", _) => fixed(
+            "spec.selector",
+            &old["spec"]["selector"],
+            &new["spec"]["selector"],
+        ),
+        ("batch", "jobs") => fixed(
+            "spec.template",
+            &old["spec"]["template"],
+            &new["spec"]["template"],
+        ),
         ("", "secrets") if old["type"] != new["type"] => fixed("type", &old["type"], &new["type"]),
         ("", "services") if new["spec"]["type"] != "ExternalName" => {
-            fixed("spec.clusterIP", &old["spec"]["clusterIP"], &new["spec"]["clusterIP"]);
+            fixed(
+                "spec.clusterIP",
+                &old["spec"]["clusterIP"],
+                &new["spec"]["clusterIP"],
+            );
         }
         ("storage.k8s.io", "storageclasses") => {
-            for field in ["provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"] {
+            for field in [
+                "provisioner",
+                "parameters",
+                "reclaimPolicy",
+                "volumeBindingMode",
+            ] {
                 fixed(field, &old[field], &new[field]);
             }
         }
-        ("rbac.authorization.k8s.io", "clusterrolebindings" | "rolebindings") if old["roleRef"] != new["roleRef"] => {
-            causes.push(Cause::invalid("roleRef", &new["roleRef"], "cannot change roleRef"));
+        ("rbac.authorization.k8s.io", "clusterrolebindings" | "rolebindings")
+            if old["roleRef"] != new["roleRef"] =>
+        {
+            causes.push(Cause::invalid(
+                "roleRef",
+                &new["roleRef"],
+                "cannot change roleRef",
+            ));
         }
-        ("", "secrets" | "configmaps") if old["immutable"] == true && old["data"] != new["data"] => {
-            causes.push(Cause::forbidden("data", "field is immutable when `immutable` is set"));
+        ("", "secrets" | "configmaps")
+            if old["immutable"] == true && old["data"] != new["data"] =>
+        {
+            causes.push(Cause::forbidden(
+                "data",
+                "field is immutable when `immutable` is set",
+            ));
         }
         ("", "pods") if !same_pod_spec(&old["spec"], &new["spec"]) => {
             causes.push(Cause::forbidden(
@@ -206,7 +298,13 @@ fn same_pod_spec(old: &Value, new: &Value) -> bool {
     let fixed = |spec: &Value| {
         let mut spec = spec.clone();
         if let Some(map) = spec.as_object_mut() {
-            for key in ["activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates", "ephemeralContainers"] {
+            for key in [
+                "activeDeadlineSeconds",
+                "tolerations",
+                "terminationGracePeriodSeconds",
+                "schedulingGates",
+                "ephemeralContainers",
+            ] {
                 map.remove(key);
             }
         }
@@ -232,11 +330,22 @@ fn against_schema(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Ca
     if value.is_null() || schema["x-kubernetes-int-or-string"] == true {
         return;
     }
-    let at = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let at = |name: &str| {
+        if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
     let (fits, found) = match (schema["type"].as_str(), value) {
-        (Some("object"), Value::Object(_)) | (Some("array"), Value::Array(_)) | (Some("string"), Value::String(_)) => (true, ""),
+        (Some("object"), Value::Object(_))
+        | (Some("array"), Value::Array(_))
+        | (Some("string"), Value::String(_)) => (true, ""),
         (Some("boolean"), Value::Bool(_)) | (None, _) => (true, ""),
-        (Some("integer"), Value::Number(n)) => (n.is_i64() || n.is_u64() || n.as_f64().is_some_and(|f| f.fract() == 0.0), "number"),
+        (Some("integer"), Value::Number(n)) => (
+            n.is_i64() || n.is_u64() || n.as_f64().is_some_and(|f| f.fract() == 0.0),
+            "number",
+        ),
         (Some("number"), Value::Number(_)) => (true, ""),
         (_, Value::Object(_)) => (false, "object"),
         (_, Value::Array(_)) => (false, "array"),
@@ -261,17 +370,25 @@ fn against_schema(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Ca
         let allowed: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
         causes.push(Cause::unsupported(path, value, &allowed));
     }
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for name in schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         let defaulted = schema["properties"][name].get("default").is_some();
         if value.get(name).is_none_or(Value::is_null) && !defaulted {
             causes.push(Cause::required(at(name), ""));
         }
     }
     for (name, value) in value.as_object().into_iter().flatten() {
-        if path.is_empty() && matches!(name.as_str(), "metadata" | "apiVersion" | "kind" | "status") {
+        if path.is_empty() && matches!(name.as_str(), "metadata" | "apiVersion" | "kind" | "status")
+        {
             continue;
         }
-        let known = schema["properties"].get(name).or_else(|| schema.get("additionalProperties"));
+        let known = schema["properties"]
+            .get(name)
+            .or_else(|| schema.get("additionalProperties"));
         if let Some(schema) = known.filter(|s| s.is_object()) {
             against_schema(schema, value, &at(name), causes);
         }
@@ -295,9 +412,20 @@ mod tests {
         let pod = json!({ "metadata": { "name": "Bad_Name" }, "spec": { "containers": [{ "name": "x" }] } });
         let refusal = new_object(&pods, "v1", &pod).expect_err("invalid");
         assert_eq!(refusal.code, 422);
-        let fields: Vec<_> = refusal.details["causes"].as_array().expect("causes").iter().map(|c| &c["field"]).collect();
+        let fields: Vec<_> = refusal.details["causes"]
+            .as_array()
+            .expect("causes")
+            .iter()
+            .map(|c| &c["field"])
+            .collect();
         assert_eq!(fields, ["metadata.name", "spec.containers[0].image"]);
-        assert!(refusal.message.starts_with("Pod \"Bad_Name\" is invalid: ["), "{}", refusal.message);
+        assert!(
+            refusal
+                .message
+                .starts_with("Pod \"Bad_Name\" is invalid: ["),
+            "{}",
+            refusal.message
+        );
     }
 
     #[test]
@@ -308,7 +436,12 @@ mod tests {
         new["spec"]["containers"][0]["image"] = "2".into();
         assert!(changed_object(&pods, "v1", &pod, &new).is_ok());
         new["spec"]["nodeName"] = "b".into();
-        assert_eq!(changed_object(&pods, "v1", &pod, &new).expect_err("moved").code, 422);
+        assert_eq!(
+            changed_object(&pods, "v1", &pod, &new)
+                .expect_err("moved")
+                .code,
+            422
+        );
     }
 
     #[test]
@@ -316,9 +449,24 @@ mod tests {
         let schema = json!({ "type": "object", "properties": { "spec": { "type": "object", "required": ["size"],
             "properties": { "size": { "type": "integer" }, "mode": { "type": "string", "enum": ["a", "b"] } } } } });
         let mut causes = Vec::new();
-        against_schema(&schema, &json!({ "spec": { "mode": "c" } }), "", &mut causes);
-        let fields: Vec<_> = causes.iter().map(|c| (c.field.as_str(), c.reason)).collect();
-        assert_eq!(fields, [("spec.size", "FieldValueRequired"), ("spec.mode", "FieldValueNotSupported")]
-            .into_iter().collect::<Vec<_>>());
+        against_schema(
+            &schema,
+            &json!({ "spec": { "mode": "c" } }),
+            "",
+            &mut causes,
+        );
+        let fields: Vec<_> = causes
+            .iter()
+            .map(|c| (c.field.as_str(), c.reason))
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                ("spec.size", "FieldValueRequired"),
+                ("spec.mode", "FieldValueNotSupported")
+            ]
+            .into_iter()
+            .collect::<Vec<_>>()
+        );
     }
 }

@@ -60,9 +60,17 @@ impl Watch {
             })?),
         };
         let suppressed = call.query.get("sendInitialEvents") == Some("false");
-        let seconds = call.query.get("timeoutSeconds").and_then(|t| t.parse().ok()).filter(|t| *t > 0);
+        let seconds = call
+            .query
+            .get("timeoutSeconds")
+            .and_then(|t| t.parse().ok())
+            .filter(|t| *t > 0);
         let seconds: u64 = seconds.unwrap_or_else(|| fastrand::u64(1800..3600));
-        let from = if suppressed && from.is_none() { Some(store.revision()) } else { from };
+        let from = if suppressed && from.is_none() {
+            Some(store.revision())
+        } else {
+            from
+        };
         Ok(Self {
             version: call.version.clone(),
             namespace: call.namespace.clone(),
@@ -94,7 +102,8 @@ impl Watch {
             wake.mark_unchanged();
             match self.store.changes(&self.resource, after) {
                 Err(TooOld { oldest }) => {
-                    let refusal = Refusal::expired(format!("too old resource version: {after} ({oldest})"));
+                    let refusal =
+                        Refusal::expired(format!("too old resource version: {after} ({oldest})"));
                     self.send("ERROR", &refusal.to_status()).await;
                     return;
                 }
@@ -130,8 +139,12 @@ impl Watch {
 
     async fn begin(&mut self) -> Option<u64> {
         let selection = self.selection.clone();
-        let listing =
-            self.store.list(&self.resource, &self.namespace, None, None, 0, &move |o| selection.matches(o)).ok()?;
+        let listing = self
+            .store
+            .list(&self.resource, &self.namespace, None, None, 0, &move |o| {
+                selection.matches(o)
+            })
+            .ok()?;
         for object in &listing.items {
             if !self.event("ADDED", object).await {
                 return None;
@@ -167,7 +180,11 @@ impl Watch {
             Form::Object => {
                 let converted = in_version(&self.resource, object);
                 let api_version = self.resource.api_version(&self.version);
-                let out = Out { object: &converted, api_version: &api_version, typed: true };
+                let out = Out {
+                    object: &converted,
+                    api_version: &api_version,
+                    typed: true,
+                };
                 let line = line(kind, &out);
                 self.out.send(line).await.is_ok()
             }
@@ -178,21 +195,36 @@ impl Watch {
             Form::Table(include) => {
                 let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
                 let columns = !std::mem::replace(&mut self.columns_told, true);
-                let table = table::render(&self.resource, &self.version, &[object], include, metadata, columns);
+                let table = table::render(
+                    &self.resource,
+                    &self.version,
+                    &[object],
+                    include,
+                    metadata,
+                    columns,
+                );
                 self.send(kind, &table).await
             }
         }
     }
 
     async fn bookmark(&mut self, revision: u64, end: bool) -> bool {
-        let mut metadata = json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
+        let mut metadata =
+            json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
         if end {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
         let object = json!({ "kind": self.resource.kind, "apiVersion": self.resource.api_version(&self.version), "metadata": metadata });
         match self.form {
             Form::Table(_) => {
-                let table = table::render(&self.resource, &self.version, &[&object], Include::Metadata, json!({ "resourceVersion": revision.to_string() }), false);
+                let table = table::render(
+                    &self.resource,
+                    &self.version,
+                    &[&object],
+                    Include::Metadata,
+                    json!({ "resourceVersion": revision.to_string() }),
+                    false,
+                );
                 self.send("BOOKMARK", &table).await
             }
             _ => self.send("BOOKMARK", &object).await,
@@ -210,7 +242,10 @@ fn line(kind: &str, object: &impl serde::Serialize) -> Bytes {
         r#type: &'a str,
         object: &'a T,
     }
-    let mut line = bytes(&Event { r#type: kind, object });
+    let mut line = bytes(&Event {
+        r#type: kind,
+        object,
+    });
     line.push(b'\n');
     line.into()
 }

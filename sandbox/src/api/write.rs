@@ -25,12 +25,21 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(store: &'a Store, call: &'a Call, resource: &'a Resource) -> Self {
-        Self { store, call, resource, dry: call.query.dry_run() }
+        Self {
+            store,
+            call,
+            resource,
+            dry: call.query.dry_run(),
+        }
     }
 
     pub(crate) fn manager(&self) -> Manager {
         let agent = self.call.agent.split(['/', ' ']).next().unwrap_or_default();
-        let name = self.call.query.get("fieldManager").unwrap_or(if agent.is_empty() { "unknown" } else { agent });
+        let name = self
+            .call
+            .query
+            .get("fieldManager")
+            .unwrap_or(if agent.is_empty() { "unknown" } else { agent });
         Manager {
             name: name.to_owned(),
             api_version: self.resource.api_version(&self.call.version),
@@ -72,7 +81,10 @@ impl<'a> Writer<'a> {
             }
             return Ok(String::new());
         }
-        let given = body["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+        let given = body["metadata"]["namespace"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         if !given.is_empty() && given != self.call.namespace {
             return Err(Refusal::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request",
@@ -86,14 +98,28 @@ impl<'a> Writer<'a> {
     pub(crate) fn create(&self, mut body: Value) -> Result<Arc<Value>, Refusal> {
         self.check_kind(&body)?;
         let namespace = self.namespace_of(&mut body)?;
-        if body["metadata"]["resourceVersion"].as_str().is_some_and(|v| !v.is_empty()) {
-            return Err(Refusal::bad_request("resourceVersion should not be set on objects to be created"));
+        if body["metadata"]["resourceVersion"]
+            .as_str()
+            .is_some_and(|v| !v.is_empty())
+        {
+            return Err(Refusal::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         let mut transaction = self.store.begin(self.dry);
-        self.check_namespace(&transaction, &namespace, body["metadata"]["name"].as_str().unwrap_or_default())?;
-        let mut name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        self.check_namespace(
+            &transaction,
+            &namespace,
+            body["metadata"]["name"].as_str().unwrap_or_default(),
+        )?;
+        let mut name = body["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         if name.is_empty() {
-            let prefix = body["metadata"]["generateName"].as_str().unwrap_or_default();
+            let prefix = body["metadata"]["generateName"]
+                .as_str()
+                .unwrap_or_default();
             if prefix.is_empty() {
                 let cause = Cause::required("metadata.name", "name or generateName is required");
                 return Err(Refusal::invalid(self.resource, "", &[cause]));
@@ -107,7 +133,13 @@ impl<'a> Writer<'a> {
         let object = self.prepare(&transaction, body)?;
         validate::new_object(self.resource, &self.call.version, &object)?;
         let mut object = object;
-        apply::track_update(self.resource, &self.call.version, &self.manager(), None, &mut object);
+        apply::track_update(
+            self.resource,
+            &self.call.version,
+            &self.manager(),
+            None,
+            &mut object,
+        );
         Ok(self.keep_new(&mut transaction, (namespace, name), object))
     }
 
@@ -116,7 +148,16 @@ impl<'a> Writer<'a> {
         object["apiVersion"] = self.resource.api_version(&self.resource.storage).into();
         object["kind"] = self.resource.kind.clone().into();
         let metadata = &mut object["metadata"];
-        for key in ["uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink", "resourceVersion"] {
+        for key in [
+            "uid",
+            "creationTimestamp",
+            "generation",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "managedFields",
+            "selfLink",
+            "resourceVersion",
+        ] {
             if let Some(map) = metadata.as_object_mut() {
                 map.remove(key);
             }
@@ -124,9 +165,12 @@ impl<'a> Writer<'a> {
         // Nodes and some others come with their status; the rest begin without.
         let keeps_status = matches!(
             (self.resource.group.as_str(), self.resource.plural.as_str()),
-            ("", "nodes" | "namespaces" | "persistentvolumes") | ("metrics.k8s.io", _) | ("apiregistration.k8s.io", _)
+            ("", "nodes" | "namespaces" | "persistentvolumes")
+                | ("metrics.k8s.io", _)
+                | ("apiregistration.k8s.io", _)
         );
-        if self.resource.status && !keeps_status
+        if self.resource.status
+            && !keeps_status
             && let Some(map) = object.as_object_mut()
         {
             map.remove("status");
@@ -148,7 +192,12 @@ impl<'a> Writer<'a> {
         kept
     }
 
-    fn check_namespace(&self, transaction: &Transaction<'_>, namespace: &str, name: &str) -> Result<(), Refusal> {
+    fn check_namespace(
+        &self,
+        transaction: &Transaction<'_>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<(), Refusal> {
         if !self.resource.namespaced {
             return Ok(());
         }
@@ -156,8 +205,16 @@ impl<'a> Writer<'a> {
             return Err(Refusal::not_found("", "namespaces", namespace));
         };
         if found["metadata"].get("deletionTimestamp").is_some() {
-            let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-            return Err(Refusal::forbidden(&self.resource.group, &self.resource.plural, name, &why).with_cause(
+            let why = format!(
+                "unable to create new content in namespace {namespace} because it is being terminated"
+            );
+            return Err(Refusal::forbidden(
+                &self.resource.group,
+                &self.resource.plural,
+                name,
+                &why,
+            )
+            .with_cause(
                 "NamespaceTerminating",
                 &format!("namespace {namespace} is being terminated"),
                 "metadata.namespace",
@@ -180,17 +237,27 @@ impl<'a> Writer<'a> {
         let mut transaction = self.store.begin(self.dry);
         let old = self.present(&transaction, &namespace)?;
         if self.resource.custom.is_some() && revision_of(&body).is_none() {
-            let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+            let cause = Cause::invalid(
+                "metadata.resourceVersion",
+                &json!(0),
+                "must be specified for an update",
+            );
             return Err(Refusal::invalid(self.resource, &self.call.name, &[cause]));
         }
         let new = self.accept(&old, body)?;
         self.keep(&mut transaction, &old, new, true)
     }
 
-    pub(crate) fn present(&self, transaction: &Transaction<'_>, namespace: &str) -> Result<Arc<Value>, Refusal> {
+    pub(crate) fn present(
+        &self,
+        transaction: &Transaction<'_>,
+        namespace: &str,
+    ) -> Result<Arc<Value>, Refusal> {
         transaction
             .get(self.resource, namespace, &self.call.name)
-            .ok_or_else(|| Refusal::not_found(&self.resource.group, &self.resource.plural, &self.call.name))
+            .ok_or_else(|| {
+                Refusal::not_found(&self.resource.group, &self.resource.plural, &self.call.name)
+            })
     }
 
     /// Changes an object by a function of what it is (patches). `track` says whether fields are noted as updated, which
@@ -215,7 +282,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Applies: creates when absent.
-    pub(crate) fn apply(&self, mut wanted: Value, force: bool) -> Result<(Arc<Value>, bool), Refusal> {
+    pub(crate) fn apply(
+        &self,
+        mut wanted: Value,
+        force: bool,
+    ) -> Result<(Arc<Value>, bool), Refusal> {
         self.check_kind(&wanted)?;
         let namespace = self.namespace_of(&mut wanted)?;
         if self.call.query.get("fieldManager").is_none() {
@@ -224,10 +295,16 @@ impl<'a> Writer<'a> {
             (refusal.code, refusal.reason) = (422, "Invalid");
             return Err(refusal);
         }
-        if wanted["metadata"].get("managedFields").is_some_and(|m| !m.is_null()) {
+        if wanted["metadata"]
+            .get("managedFields")
+            .is_some_and(|m| !m.is_null())
+        {
             return Err(Refusal::bad_request("metadata.managedFields must be nil"));
         }
-        if wanted["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+        if wanted["metadata"]["name"]
+            .as_str()
+            .is_none_or(str::is_empty)
+        {
             wanted["metadata"]["name"] = self.call.name.clone().into();
         }
         if wanted["metadata"]["name"] != self.call.name.as_str() {
@@ -243,27 +320,56 @@ impl<'a> Writer<'a> {
         if let Some(old) = transaction.get(self.resource, &namespace, &self.call.name) {
             let mut live = (*old).clone();
             live["apiVersion"] = self.resource.api_version(&self.call.version).into();
-            let new = apply::apply(self.resource, &self.call.version, &manager, &live, &wanted, force)?;
+            let new = apply::apply(
+                self.resource,
+                &self.call.version,
+                &manager,
+                &live,
+                &wanted,
+                force,
+            )?;
             let new = self.accept(&old, new)?;
             return Ok((self.keep(&mut transaction, &old, new, false)?, false));
         }
         if !self.call.subresource.is_empty() || revision_of(&wanted).is_some_and(|r| r > 0) {
-            return Err(Refusal::not_found(&self.resource.group, &self.resource.plural, &self.call.name));
+            return Err(Refusal::not_found(
+                &self.resource.group,
+                &self.resource.plural,
+                &self.call.name,
+            ));
         }
         self.check_namespace(&transaction, &namespace, &self.call.name)?;
-        let fields = apply::apply(self.resource, &self.call.version, &manager, &json!({ "metadata": {} }), &wanted, force)?;
+        let fields = apply::apply(
+            self.resource,
+            &self.call.version,
+            &manager,
+            &json!({ "metadata": {} }),
+            &wanted,
+            force,
+        )?;
         let owners = fields["metadata"]["managedFields"].clone();
         let mut object = self.prepare(&transaction, wanted)?;
         validate::new_object(self.resource, &self.call.version, &object)?;
         object["metadata"]["managedFields"] = owners;
-        Ok((self.keep_new(&mut transaction, (namespace, self.call.name.clone()), object), true))
+        Ok((
+            self.keep_new(
+                &mut transaction,
+                (namespace, self.call.name.clone()),
+                object,
+            ),
+            true,
+        ))
     }
 
     /// Of an applied object, drops what the endpoint does not take.
     fn only_endpoint(&self, wanted: &mut Value) {
-        let Some(map) = wanted.as_object_mut() else { return };
+        let Some(map) = wanted.as_object_mut() else {
+            return;
+        };
         if self.call.subresource == "status" {
-            map.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+            map.retain(|key, _| {
+                matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status")
+            });
         } else if self.resource.status {
             map.remove("status");
         }
@@ -271,16 +377,22 @@ impl<'a> Writer<'a> {
 
     /// Makes a changed object what the endpoint may make of it: identity and the other half stay as they were.
     pub(crate) fn accept(&self, old: &Value, mut new: Value) -> Result<Value, Refusal> {
-        if let Some(revision) = new["metadata"]["resourceVersion"].as_str().filter(|v| !v.is_empty() && *v != "0")
+        if let Some(revision) = new["metadata"]["resourceVersion"]
+            .as_str()
+            .filter(|v| !v.is_empty() && *v != "0")
             && old["metadata"]["resourceVersion"] != revision
         {
             return Err(Refusal::stale(self.resource, &self.call.name));
         }
-        if let Some(uid) = new["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty())
+        if let Some(uid) = new["metadata"]["uid"]
+            .as_str()
+            .filter(|uid| !uid.is_empty())
             && old["metadata"]["uid"] != uid
         {
             let found = old["metadata"]["uid"].as_str().unwrap_or_default();
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}");
+            let why = format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+            );
             return Err(Refusal::conflict(self.resource, &self.call.name, &why));
         }
         let status_only = self.call.subresource == "status";
@@ -299,11 +411,25 @@ impl<'a> Writer<'a> {
         }
         new["apiVersion"] = self.resource.api_version(&self.resource.storage).into();
         new["kind"] = self.resource.kind.clone().into();
-        for key in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion", "selfLink", "namespace", "name"] {
+        for key in [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "resourceVersion",
+            "selfLink",
+            "namespace",
+            "name",
+        ] {
             put_or_remove(&mut new["metadata"], key, old["metadata"][key].clone());
         }
         if new["metadata"].get("managedFields").is_none() {
-            put_or_remove(&mut new["metadata"], "managedFields", old["metadata"]["managedFields"].clone());
+            put_or_remove(
+                &mut new["metadata"],
+                "managedFields",
+                old["metadata"]["managedFields"].clone(),
+            );
         }
         defaults::identify(self.resource, &mut new);
         defaults::without_nulls(&mut new);
@@ -314,13 +440,30 @@ impl<'a> Writer<'a> {
             }
         }
         if old["metadata"].get("deletionTimestamp").is_some() {
-            let before = old["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
-            let added: Vec<&Value> =
-                new["metadata"]["finalizers"].as_array().into_iter().flatten().filter(|f| !before.contains(f)).collect();
+            let before = old["metadata"]["finalizers"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let added: Vec<&Value> = new["metadata"]["finalizers"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|f| !before.contains(f))
+                .collect();
             if !added.is_empty() {
-                let list = added.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                let why = format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}");
-                return Err(Refusal::invalid(self.resource, &self.call.name, &[Cause::forbidden("metadata.finalizers", &why)]));
+                let list = added
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let why = format!(
+                    "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
+                );
+                return Err(Refusal::invalid(
+                    self.resource,
+                    &self.call.name,
+                    &[Cause::forbidden("metadata.finalizers", &why)],
+                ));
             }
         }
         if !status_only && self.call.subresource.is_empty() {
@@ -349,12 +492,20 @@ impl<'a> Writer<'a> {
             return Ok(old.clone());
         }
         let key = (
-            new["metadata"]["namespace"].as_str().unwrap_or_default().to_owned(),
-            new["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+            new["metadata"]["namespace"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            new["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
         );
         if is_finished(self.resource, &new) {
             transaction.put(self.resource, key.clone(), new.clone());
-            return Ok(transaction.remove(self.resource, key).unwrap_or_else(|| Arc::new(new)));
+            return Ok(transaction
+                .remove(self.resource, key)
+                .unwrap_or_else(|| Arc::new(new)));
         }
         Ok(transaction.put(self.resource, key, new))
     }
@@ -363,17 +514,25 @@ impl<'a> Writer<'a> {
 /// Whether an object that is being deleted is held by nothing any more.
 pub(crate) fn is_finished(resource: &Resource, object: &Value) -> bool {
     let metadata = &object["metadata"];
-    if metadata.get("deletionTimestamp").is_none() || metadata["finalizers"].as_array().is_some_and(|f| !f.is_empty()) {
+    if metadata.get("deletionTimestamp").is_none()
+        || metadata["finalizers"]
+            .as_array()
+            .is_some_and(|f| !f.is_empty())
+    {
         return false;
     }
     if resource.group.is_empty() && resource.plural == "namespaces" {
-        return object["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty);
+        return object["spec"]["finalizers"]
+            .as_array()
+            .is_none_or(Vec::is_empty);
     }
     metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
 }
 
 fn put_or_remove(object: &mut Value, key: &str, value: Value) {
-    let Some(map) = object.as_object_mut() else { return };
+    let Some(map) = object.as_object_mut() else {
+        return;
+    };
     if value.is_null() {
         map.remove(key);
     } else {
@@ -394,7 +553,11 @@ fn wanted_part(object: &Value) -> Vec<(&String, &Value)> {
 fn same_but_times(old: &Value, new: &Value) -> bool {
     let timeless = |object: &Value| {
         let mut object = object.clone();
-        for entry in object["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
+        for entry in object["metadata"]["managedFields"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
             if let Some(map) = entry.as_object_mut() {
                 map.remove("time");
             }
@@ -406,9 +569,17 @@ fn same_but_times(old: &Value, new: &Value) -> bool {
 
 /// A Service keeps addresses and ports that were allocated, when the new object does not say otherwise.
 fn keep_allocations(old: &Value, new: &mut Value) {
-    for (at, port) in new["spec"]["ports"].as_array_mut().into_iter().flatten().enumerate() {
+    for (at, port) in new["spec"]["ports"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         let former = &old["spec"]["ports"][at];
-        if former["port"] == port["port"] && !former["nodePort"].is_null() && port.get("nodePort").is_none() {
+        if former["port"] == port["port"]
+            && !former["nodePort"].is_null()
+            && port.get("nodePort").is_none()
+        {
             port["nodePort"] = former["nodePort"].clone();
         }
     }
@@ -417,7 +588,9 @@ fn keep_allocations(old: &Value, new: &mut Value) {
 /// Five characters that the real server would use, too.
 pub(crate) fn suffix() -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    (0..5).map(|_| char::from(LETTERS[fastrand::usize(..LETTERS.len())])).collect()
+    (0..5)
+        .map(|_| char::from(LETTERS[fastrand::usize(..LETTERS.len())]))
+        .collect()
 }
 
 /// Fills `default` values of a structural schema.

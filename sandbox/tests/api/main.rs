@@ -1,6 +1,10 @@
 //! The API server of the sandbox, driven from outside: by kube-rs and, where it is installed, by `kubectl`.
 
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "these are tests, helpers included")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "these are tests, helpers included"
+)]
 
 mod access;
 mod kubectl;

@@ -8,7 +8,8 @@ use std::{
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::{Client, Config, config::Kubeconfig, core::Status};
 use sandbox::api::{
-    ApiOptions, ApiServer, Backend, Disturbance, ProxyRequest, ProxyResponse, ServiceTarget, Tls, Transport,
+    ApiOptions, ApiServer, Backend, Disturbance, ProxyRequest, ProxyResponse, ServiceTarget, Tls,
+    Transport,
 };
 use serde_json::{Value, json};
 
@@ -23,21 +24,44 @@ impl Backend for Behind {
         answer(format!("{node} {} {}", request.method, request.path))
     }
 
-    fn service_proxy(&self, target: ServiceTarget, request: ProxyRequest) -> BoxFuture<'static, ProxyResponse> {
-        answer(format!("{}/{}:{} {} {:?}", target.namespace, target.name, target.port, request.path, request.query))
+    fn service_proxy(
+        &self,
+        target: ServiceTarget,
+        request: ProxyRequest,
+    ) -> BoxFuture<'static, ProxyResponse> {
+        answer(format!(
+            "{}/{}:{} {} {:?}",
+            target.namespace, target.name, target.port, request.path, request.query
+        ))
     }
 
     fn health(&self) -> Vec<(String, Result<(), String>)> {
         let broken = self.broken.lock().expect("lock").clone();
         ["ping", "etcd", "log"]
             .iter()
-            .map(|name| ((*name).to_owned(), if broken.as_deref() == Some(name) { Err("broken".to_owned()) } else { Ok(()) }))
+            .map(|name| {
+                (
+                    (*name).to_owned(),
+                    if broken.as_deref() == Some(name) {
+                        Err("broken".to_owned())
+                    } else {
+                        Ok(())
+                    },
+                )
+            })
             .collect()
     }
 }
 
 fn answer(text: String) -> BoxFuture<'static, ProxyResponse> {
-    async move { ProxyResponse { status: 200, content_type: "text/plain".into(), body: text.into_bytes() } }.boxed()
+    async move {
+        ProxyResponse {
+            status: 200,
+            content_type: "text/plain".into(),
+            body: text.into_bytes(),
+        }
+    }
+    .boxed()
 }
 
 /// A wire that does to every request what the test says.
@@ -79,7 +103,11 @@ impl World {
         .await
         .expect("server");
         server.add_user("eve-token", "eve", &["team"]);
-        Self { server, behind, wire }
+        Self {
+            server,
+            behind,
+            wire,
+        }
     }
 
     pub(crate) async fn client(&self, token: &str) -> Client {
@@ -89,7 +117,9 @@ impl World {
     pub(crate) async fn client_as(&self, token: &str, change: impl FnOnce(&mut Config)) -> Client {
         let text = self.server.kubeconfig("sandbox", "user", token);
         let kubeconfig: Kubeconfig = serde_json::from_str(&text).expect("kubeconfig");
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.expect("config");
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+            .await
+            .expect("config");
         config.default_retry = false;
         config.default_namespace = "default".into();
         if token.is_empty() {
@@ -105,12 +135,26 @@ impl World {
 }
 
 /// Sends a request as it is; the answer's text, or the `Status` that refused it.
-pub(crate) async fn send(client: &Client, method: &str, path: &str, body: &str) -> Result<String, Box<Status>> {
+pub(crate) async fn send(
+    client: &Client,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<String, Box<Status>> {
     send_as(client, method, path, "application/json", body).await
 }
 
-pub(crate) async fn send_as(client: &Client, method: &str, path: &str, media: &str, body: &str) -> Result<String, Box<Status>> {
-    let request = http::Request::builder().method(method).uri(path).header("content-type", media);
+pub(crate) async fn send_as(
+    client: &Client,
+    method: &str,
+    path: &str,
+    media: &str,
+    body: &str,
+) -> Result<String, Box<Status>> {
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", media);
     let request = request.body(body.as_bytes().to_vec()).expect("request");
     match client.request_text(request).await {
         Ok(text) => Ok(text),
@@ -120,9 +164,20 @@ pub(crate) async fn send_as(client: &Client, method: &str, path: &str, media: &s
 }
 
 /// The same, with JSON on both sides.
-pub(crate) async fn call(client: &Client, method: &str, path: &str, body: Value) -> Result<Value, Box<Status>> {
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    send(client, method, path, &body).await.map(|text| serde_json::from_str(&text).expect("JSON"))
+pub(crate) async fn call(
+    client: &Client,
+    method: &str,
+    path: &str,
+    body: Value,
+) -> Result<Value, Box<Status>> {
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    send(client, method, path, &body)
+        .await
+        .map(|text| serde_json::from_str(&text).expect("JSON"))
 }
 
 pub(crate) fn config_map(name: &str, labels: Value) -> Value {
