@@ -175,6 +175,7 @@ fn sign(key: &Path, content: &[u8]) -> Result<String, GitTrouble> {
 }
 
 /// The commit that the remote's `main` stands at.
+#[cfg(test)]
 pub(crate) fn tip(remote: &Path) -> Result<Oid, git2::Error> {
     Repository::open_bare(remote)?.refname_to_id("refs/heads/main")
 }

@@ -194,9 +194,13 @@ pub(crate) fn fits_node(spec: &Value, node: &Value) -> bool {
 
 /// Whether a pod spec tolerates every taint of the node that keeps pods away.
 pub(crate) fn tolerates_node(spec: &Value, node: &Value) -> bool {
+    tolerates_all(spec, node, &["NoSchedule", "NoExecute"])
+}
+
+fn tolerates_all(spec: &Value, node: &Value, effects: &[&str]) -> bool {
     items(&node["spec"]["taints"])
         .iter()
-        .filter(|taint| taint["effect"] != "PreferNoSchedule")
+        .filter(|taint| effects.contains(&text(&taint["effect"])))
         .all(|taint| items(&spec["tolerations"]).iter().any(|toleration| tolerates(toleration, taint)))
 }
 
@@ -216,6 +220,12 @@ fn tolerates(toleration: &Value, taint: &Value) -> bool {
 pub(crate) fn daemon_belongs(set: &Value, node: &Value) -> bool {
     fits_node(&set["spec"]["template"]["spec"], node)
         && tolerates_node(&for_daemon(set, name(node), "candidate")["spec"], node)
+}
+
+/// Whether a DaemonSet's pod that is on this node already may stay.
+pub(crate) fn daemon_stays(set: &Value, node: &Value) -> bool {
+    fits_node(&set["spec"]["template"]["spec"], node)
+        && tolerates_all(&for_daemon(set, name(node), "candidate")["spec"], node, &["NoExecute"])
 }
 
 #[cfg(test)]

@@ -139,11 +139,6 @@ impl Faults {
         self.on.read().is_ok_and(|on| on.contains(name))
     }
 
-    /// Every fault that is on.
-    pub(crate) fn all(&self) -> BTreeSet<String> {
-        self.on.read().map(|on| on.clone()).unwrap_or_default()
-    }
-
     /// Replaces what is on.
     pub(crate) fn set(&self, names: BTreeSet<String>) {
         if let Ok(mut on) = self.on.write() {

@@ -40,9 +40,10 @@ pub(crate) fn daemon_sets(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         let mut ready = 0;
         let mut current = 0;
         let mut updated = 0;
-        for node in &wanted {
+        let kept: Vec<&Arc<Value>> = nodes.iter().filter(|node| pods::daemon_stays(&set, node)).collect();
+        for node in &kept {
             let there: Vec<_> = pods.iter().filter(|pod| meant_for(pod) == name(node)).collect();
-            if there.is_empty() {
+            if there.is_empty() && wanted.iter().any(|other| name(other) == name(node)) {
                 let fresh = pods::for_daemon(&set, name(node), &format!("{}-{}", name(&set), suffix(5)));
                 changes.push(Change::Create(fresh));
             }
@@ -57,7 +58,7 @@ pub(crate) fn daemon_sets(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             }
         }
         for pod in &pods {
-            if !wanted.iter().any(|node| name(node) == meant_for(pod)) && !deleting(pod) {
+            if !kept.iter().any(|node| name(node) == meant_for(pod)) && !deleting(pod) {
                 changes.push(Change::delete(&PODS, pod));
             }
         }

@@ -14,13 +14,14 @@ use crate::world::{
 
 use super::node;
 
+/// The password of a machine that is not here.
+pub(crate) const FOREIGN: &str = "0d4b7c1e9a5f2836";
+
 /// What a machine remembers while it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Its Node was there. A kubelet whose Node is deleted does not register again until it is restarted.
     joined: bool,
-    /// The Secret of a former machine of this name has been left once.
-    left_password: bool,
 }
 
 /// Takes the next step of a join, or keeps a joined node as it is.
@@ -36,28 +37,24 @@ pub(crate) fn join(scene: &Scene<'_>, name: &str, powered: bool, memory: &mut Me
         }
         None if !powered => *memory = Memory::default(),
         None if memory.joined => {}
-        None => register(scene, name, memory, changes),
+        None => register(scene, name, changes),
     }
 }
 
 /// S0 to S2.
-fn register(scene: &Scene<'_>, name: &str, memory: &mut Memory, changes: &mut Vec<Change>) {
+fn register(scene: &Scene<'_>, name: &str, changes: &mut Vec<Change>) {
     if name == scene.cast.node && scene.fault("node-never-registers") {
         return;
     }
     let secret = format!("{name}.node-password.k3s");
     let password = stable_hex(&format!("password/{}/{name}", scene.cast.cluster_uid), 32);
     let Some(there) = scene.get(&SECRETS, "kube-system", &secret) else {
-        let conflict = name == scene.cast.node && scene.fault("node-password-conflict") && !memory.left_password;
-        memory.left_password |= scene.fault("node-password-conflict");
-        if conflict || scene.timers.waited(&format!("S1/{name}"), scene.pace.join_step) {
+        if scene.timers.waited(&format!("S1/{name}"), scene.pace.join_step) {
             scene.timers.forget(&format!("S1/{name}"));
-            let hash = if conflict { stable_hex("another machine", 32) } else { password };
-            changes.push(Change::Create(password_secret(&secret, &hash)));
+            changes.push(Change::Create(password_secret(&secret, &password)));
         }
         return;
     };
-    memory.left_password = true;
     // "Node password rejected": another machine had this name; the agent tries again for ever.
     if text(&there["data"]["hash"]) != encoded(&password) {
         return;

@@ -17,6 +17,7 @@ use super::{
     scene::{Actor, Change, Scene},
 };
 
+pub(crate) use metrics::usage;
 pub(crate) use node::kubelet_version;
 
 /// k3s, as one actor.
@@ -78,4 +79,9 @@ impl Actor for K3s {
         metrics::measure(scene, &mut changes);
         changes
     }
+}
+
+/// The node password of another machine, as a former node of this name would have left it.
+pub(crate) fn foreign_password(secret: &str) -> serde_json::Value {
+    machine::password_secret(secret, machine::FOREIGN)
 }

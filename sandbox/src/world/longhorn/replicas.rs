@@ -59,13 +59,15 @@ pub(crate) fn keep(scene: &Scene<'_>, volume: &Value, own: &[Arc<Value>], struck
     }
     // Two replicas on one node, and another node could take one: balanced, as the setting asks.
     let crowded = nodes.values().any(|count| *count > 1);
-    if crowded && setting(scene, "replica-auto-balance") == "best-effort" && !idle {
-        if let Some((node, disk)) = candidates.iter().find(|(node, _)| !nodes.contains_key(node)) {
-            if scene.timers.waited(&format!("balance/{}", uid_of(volume)), scene.pace.storage_step) {
-                scene.timers.forget(&format!("balance/{}", uid_of(volume)));
-                changes.push(Change::Create(fresh(volume, node, disk)));
-            }
-        }
+    let roomy = candidates.iter().find(|(node, _)| !nodes.contains_key(node));
+    if let Some((node, disk)) = roomy
+        && crowded
+        && !idle
+        && setting(scene, "replica-auto-balance") == "best-effort"
+        && scene.timers.waited(&format!("balance/{}", uid_of(volume)), scene.pace.storage_step)
+    {
+        scene.timers.forget(&format!("balance/{}", uid_of(volume)));
+        changes.push(Change::Create(fresh(volume, node, disk)));
     }
 }
 
@@ -135,11 +137,14 @@ fn live(scene: &Scene<'_>, volume: &Value, replica: &Value, struck: bool, change
         }
     } else if failed && runs {
         changes.push(Change::spec(&LH_REPLICAS, replica, json!({"spec": {"failedAt": "", "healthyAt": ""}})));
-    } else if text(&spec["healthyAt"]).is_empty() && runs && in_use && attached {
-        if scene.timers.waited(&key, scene.pace.storage_step) {
-            scene.timers.forget(&key);
-            changes.push(Change::spec(&LH_REPLICAS, replica, json!({"spec": {"healthyAt": now(), "lastHealthyAt": now()}})));
-        }
+    } else if text(&spec["healthyAt"]).is_empty()
+        && runs
+        && in_use
+        && attached
+        && scene.timers.waited(&key, scene.pace.storage_step)
+    {
+        scene.timers.forget(&key);
+        changes.push(Change::spec(&LH_REPLICAS, replica, json!({"spec": {"healthyAt": now(), "lastHealthyAt": now()}})));
     }
     let running = runs && in_use && !struck;
     let status = json!({

@@ -14,7 +14,9 @@ const CURRENT: Column = ("State", "string", ".status.currentState");
 const NODE: Column = ("Node", "string", ".spec.nodeID");
 
 /// Group, version, kind, plural, short names, columns.
-const TABLE: &[(&str, &str, &str, &str, &[&str], &[Column])] = &[
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str], &'static [Column]);
+
+const TABLE: &[Row] = &[
     ("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrepositories", &["gitrepo"], &[("URL", "string", ".spec.url"), AGE, READY, STATUS]),
     ("source.toolkit.fluxcd.io", "v1", "HelmRepository", "helmrepositories", &["helmrepo"], &[("URL", "string", ".spec.url"), AGE, READY, STATUS]),
     ("source.toolkit.fluxcd.io", "v1", "HelmChart", "helmcharts", &["hc"], &[AGE, READY, STATUS]),
@@ -61,7 +63,7 @@ pub(super) fn objects() -> Vec<Value> {
 }
 
 fn definition(
-    (group, version, kind, plural, short, columns): &(&str, &str, &str, &str, &[&str], &[Column]),
+    (group, version, kind, plural, short, columns): &Row,
 ) -> Value {
     let columns: Vec<Value> = columns
         .iter()

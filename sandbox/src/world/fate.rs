@@ -1,0 +1,182 @@
+//! The hand of fate: causes that are a deed, done when a fault is switched on and undone when it is switched off.
+//! Causes that are a state are seen by the actors themselves.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use git2::Oid;
+use kube::Client;
+use serde_json::{Value, json};
+
+use crate::api::Store;
+
+use super::{
+    engine::Shared,
+    git::{self, Places},
+    hand::Hand,
+    k3s,
+    kinds::{self, CLUSTER_ROLE_BINDINGS, DAEMON_SETS, KUSTOMIZATIONS, LH_NODES, NODES, Res, SECRETS, STORAGE_CLASSES},
+    make::{ago, object},
+    scene::{Change, Timers},
+    seed,
+};
+
+/// Does and undoes deeds.
+pub(crate) struct Fate {
+    shared: Arc<Shared>,
+    hand: Hand,
+    store: Arc<Store>,
+    places: Places,
+    taken: BTreeSet<String>,
+    moved: Option<Oid>,
+}
+
+impl Fate {
+    /// `taken` is what was on when the world stopped last.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        client: Client,
+        store: Arc<Store>,
+        places: Places,
+        taken: BTreeSet<String>,
+    ) -> Self {
+        let hand = Hand::new(client, shared.mirror.clone());
+        Self { shared, hand, store, places, taken, moved: None }
+    }
+
+    /// Makes the world as this set of faults says; returns when every deed is done.
+    pub(crate) async fn take(&mut self, wanted: BTreeSet<String>) {
+        let before = std::mem::replace(&mut self.taken, wanted.clone());
+        self.shared.faults.set(wanted.clone());
+        for name in before.difference(&wanted) {
+            self.deed(name, false).await;
+        }
+        for name in wanted.difference(&before) {
+            self.deed(name, true).await;
+        }
+        self.shared.mirror.wake();
+    }
+
+    /// What is on now.
+    pub(crate) fn taken(&self) -> &BTreeSet<String> {
+        &self.taken
+    }
+
+    async fn deed(&mut self, name: &str, on: bool) {
+        let node = self.shared.cast.node.clone();
+        match name {
+            "push-refused" => told(name, git::refuse_pushes(&self.places.remote, on)),
+            "git-remote-unreachable" => told(name, git::hide(&self.places.remote, on)),
+            "git-remote-moved" => self.move_remote(on),
+            "flux-suspended" => {
+                let patch = json!({"spec": {"suspend": if on { json!(true) } else { Value::Null }}});
+                self.patch(&KUSTOMIZATIONS, "flux-system", "infrastructure-storage", patch).await;
+            }
+            "node-exporter-missing-on-node" => {
+                let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchExpressions": [
+                        {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [node]},
+                    ]}],
+                }}});
+                let affinity = if on { affinity } else { Value::Null };
+                let patch = json!({"spec": {"template": {"spec": {"affinity": affinity}}}});
+                self.patch(&DAEMON_SETS, "monitoring", "kube-prometheus-stack-prometheus-node-exporter", patch).await;
+            }
+            "storageclass-missing" => self.installed(&[("StorageClass", "longhorn")], !on).await,
+            "metrics-server-absent" => {
+                let parts = [
+                    ("Deployment", "metrics-server"), ("Service", "metrics-server"),
+                    ("APIService", "v1beta1.metrics.k8s.io"),
+                ];
+                self.installed(&parts, !on).await;
+            }
+            "storageclass-two-defaults" => {
+                let told = if on { "true" } else { "false" };
+                let patch = json!({"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": told}}});
+                self.patch(&STORAGE_CLASSES, "", "local-path", patch).await;
+            }
+            "node-limits-broken" => {
+                let grant = object(
+                    "rbac.authorization.k8s.io/v1",
+                    "ClusterRoleBinding",
+                    "",
+                    "nodes-are-administrators",
+                    json!({
+                        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+                        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}],
+                    }),
+                );
+                self.present(&CLUSTER_ROLE_BINDINGS, grant, on).await;
+            }
+            "longhorn-stray-node" => {
+                let stray = object("longhorn.io/v1beta2", "Node", "default", &node, json!({
+                    "spec": {"name": node, "allowScheduling": true, "disks": {}},
+                }));
+                self.present(&LH_NODES, stray, on).await;
+            }
+            "node-password-conflict" => self.leave_password(on).await,
+            _ => {}
+        }
+    }
+
+    fn move_remote(&mut self, on: bool) {
+        let done = if on {
+            git::push_from_elsewhere(&self.places.remote).map(|commit| self.moved = Some(commit))
+        } else {
+            self.moved.take().map_or(Ok(()), |commit| git::take_back(&self.places.remote, commit))
+        };
+        told("git-remote-moved", done);
+    }
+
+    /// A node password of a machine that is gone, older than any join that could still be going on.
+    async fn leave_password(&self, on: bool) {
+        let name = format!("{}.node-password.k3s", self.shared.cast.node);
+        if on {
+            if self.shared.mirror.get(&NODES, "", &self.shared.cast.node).is_none() {
+                let mut secret = k3s::foreign_password(&name);
+                secret["metadata"]["creationTimestamp"] = ago(Duration::from_secs(7_200)).into();
+                // Only what loads objects can say that they are old.
+                told("node-password-conflict", self.store.load(vec![secret]));
+            }
+        } else if let Some(secret) = self.shared.mirror.get(&SECRETS, "kube-system", &name)
+            && secret["data"] == k3s::foreign_password(&name)["data"]
+        {
+            self.apply(Change::delete(&SECRETS, &secret)).await;
+        }
+    }
+
+    async fn patch(&self, res: &'static Res, namespace: &str, name: &str, patch: Value) {
+        let change = Change::Patch { res, namespace: namespace.into(), name: name.into(), status: false, patch };
+        self.apply(change).await;
+    }
+
+    /// Something that was never meant to be there.
+    async fn present(&self, res: &'static Res, object: Value, on: bool) {
+        if on {
+            self.apply(Change::Create(object)).await;
+        } else if let Some(there) = self.shared.mirror.find(&object) {
+            self.apply(Change::delete(res, &there)).await;
+        }
+    }
+
+    /// Something that an installation brought.
+    async fn installed(&self, parts: &[(&str, &str)], there: bool) {
+        for object in seed::find(&self.shared.cast, parts) {
+            let Some(res) = kinds::of(&object) else { continue };
+            if !there {
+                self.present(res, object, false).await;
+            } else if self.shared.mirror.find(&object).is_none() {
+                self.apply(Change::Create(object)).await;
+            }
+        }
+    }
+
+    async fn apply(&self, change: Change) {
+        self.hand.apply(change, &Timers::default()).await;
+    }
+}
+
+fn told<T, E: std::fmt::Display>(name: &str, done: Result<T, E>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, fault = name, "the fault could not be switched");
+    }
+}
