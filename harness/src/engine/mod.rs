@@ -1,11 +1,41 @@
 //! The run itself: groups of trials through libtest-mimic, in order, with actions between them.
+//!
+//! [`ordered`] runs phases, [`inspect`] asks a selection; both put their checks on a [`board`], which knows what rests
+//! on what, and hand them to libtest-mimic in [`group`]. [`recorder`] writes down what happens before anybody is told.
 
-use std::sync::Arc;
+mod act;
+mod ask;
+mod board;
+mod group;
+mod inspect;
+mod logbook;
+mod ordered;
+mod recorder;
+mod resume;
+mod settle;
+mod start;
+mod state;
 
+use std::{path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+use phases::Stop;
+use reports::{
+    archive,
+    folder::{LogFolder, StateFolder},
+    junit::JunitOptions,
+    lock::Lock,
+    log::Log,
+    model::{Mode, Report, SCHEMA},
+    store::{Copies, Store},
+};
+use tokio::runtime::Runtime;
+
+use self::{logbook::Logbook, ordered::Run, recorder::Recorder, start::World};
 use crate::{
-    event::Sink,
+    event::{Event, Sink},
     exit::{Exit, Halt},
-    options::Options,
+    options::{Options, Purpose},
 };
 
 /// How a run ended, for the last screen.
@@ -13,21 +43,239 @@ pub(crate) struct Ended {
     /// The exit code.
     pub(crate) exit: Exit,
     /// Everything that happened.
-    pub(crate) report: reports::model::Report,
+    pub(crate) report: Report,
     /// Files that were written and that a person may want: label and path.
-    pub(crate) files: Vec<(String, std::path::PathBuf)>,
+    pub(crate) files: Vec<(String, PathBuf)>,
 }
 
 /// Carries out an ordered run or an inspection.
 ///
 /// # Errors
-/// It could not start, another run holds the lock, the report of an earlier run cannot be used, nothing is selected.
+/// It could not start, another run holds the lock, the report of an earlier run cannot be used.
 pub(crate) fn run(
     options: &Options,
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
     sink: Arc<dyn Sink>,
-    stop: phases::Stop,
+    stop: Stop,
 ) -> Result<Ended, Halt> {
-    let _ = (options, runtime, sink, stop);
-    Err(Halt::new(Exit::CannotStart, "the engine is not built", ""))
+    let id = format!("{:08x}", fastrand::u32(..));
+    let mut world = runtime.block_on(start::find(options, &id))?;
+    match options.purpose {
+        Purpose::Inspect { apply: false, wait } => {
+            inspect(options, &world, runtime, sink, stop, id, wait)
+        }
+        Purpose::Inspect { apply: true, .. } => {
+            let begin = resume::Begin {
+                resume: false,
+                fresh: false,
+                join: true,
+            };
+            write(options, &mut world, runtime, sink, stop, id, begin)
+        }
+        Purpose::Onboard { resume, fresh, .. } => {
+            let begin = resume::Begin {
+                resume,
+                fresh,
+                join: false,
+            };
+            write(options, &mut world, runtime, sink, stop, id, begin)
+        }
+    }
+}
+
+/// Asks a selection: no lock, no folder; the copies that were asked for are all that is written.
+fn inspect(
+    options: &Options,
+    world: &World,
+    runtime: &Runtime,
+    sink: Arc<dyn Sink>,
+    stop: Stop,
+    id: String,
+    wait: bool,
+) -> Result<Ended, Halt> {
+    let mut report = new_report(&id, Mode::Inspect, world);
+    // What is not selected is no part of an inspection.
+    for phase in &mut report.phases {
+        phase.cases.retain(|case| {
+            options.selection.takes(&case.id) && case.kind == reports::model::Kind::Check
+        });
+    }
+    let store = Store::begin(None, report, copies(options)).map_err(unwritable)?;
+    sink.event(&started(world, &id, false, false, None));
+    let recorder = Arc::new(Recorder::new(store, sink, Arc::clone(&world.settings)));
+    let run = Run {
+        options,
+        world,
+        recorder: Arc::clone(&recorder),
+        handle: runtime.handle().clone(),
+        stop,
+        run: id,
+        backup: PathBuf::new(),
+    };
+    let exit = warned(options, &recorder, run.inspect(wait)?);
+    recorder.finish(exit)?;
+    let files = [("junit", &options.junit), ("markdown", &options.markdown)];
+    let files = files
+        .into_iter()
+        .filter_map(|(label, path)| Some((label.to_owned(), path.clone()?)))
+        .collect();
+    Ok(Ended {
+        exit,
+        report: recorder.report(),
+        files,
+    })
+}
+
+/// Runs phases with their actions: under the lock, on the record.
+fn write(
+    options: &Options,
+    world: &mut World,
+    runtime: &Runtime,
+    sink: Arc<dyn Sink>,
+    stop: Stop,
+    id: String,
+    begin: resume::Begin,
+) -> Result<Ended, Halt> {
+    let refused =
+        |error: reports::folder::FolderError| Halt::cannot_start(error.to_string(), error.hint());
+    let state_folder = StateFolder::open_or_create(&options.state_dir).map_err(refused)?;
+    let log_folder = LogFolder::open_or_create(&options.log_dir).map_err(refused)?;
+    let lock =
+        Lock::take(&state_folder, &id).map_err(|error| resume::locked(&error, &state_folder))?;
+    let (report, warning) = resume::begin(
+        begin,
+        new_report(&id, Mode::Onboard, world),
+        &state_folder,
+        &log_folder,
+    )?;
+    let (id, resumed) = (report.run.clone(), report.resumed > 0);
+    let store = Store::begin(Some(&state_folder), report, copies(options)).map_err(unwritable)?;
+    let log = Log::create(
+        &log_folder,
+        &options.settings.node.name,
+        Timestamp::now(),
+        options.verbose,
+    )
+    .map_err(|error| Halt::cannot_start(error.to_string(), "name another folder with --log-dir"))?;
+    let log_path = log.path().to_owned();
+    let sink: Arc<dyn Sink> = Arc::new(Logbook::new(log, sink));
+    sink.event(&started(
+        world,
+        &id,
+        begin.ordered(),
+        resumed,
+        Some(log_path.clone()),
+    ));
+    if let Some(warning) = warning {
+        sink.event(&Event::Warning(warning));
+    }
+    let recorder = Arc::new(Recorder::new(store, sink, Arc::clone(&world.settings)));
+    let run = Run {
+        options,
+        world,
+        recorder: Arc::clone(&recorder),
+        handle: runtime.handle().clone(),
+        stop,
+        run: id,
+        backup: state_folder.backup(),
+    };
+    let ended = match run.purpose() {
+        Purpose::Onboard {
+            skip_validation, ..
+        } => run.all(skip_validation),
+        Purpose::Inspect { .. } => run.apply(),
+    };
+    let exit = warned(options, &recorder, ended?);
+    let tables = runtime.block_on(state::look(&run.snapshot()));
+    recorder.update(|report| report.state = Some(tables))?;
+    recorder.finish(exit)?;
+    let report = recorder.report();
+    let mut files = vec![("log".to_owned(), log_path)];
+    let kept = archive::keep(&state_folder, &log_folder, &report, options.report)
+        .map_err(|error| Halt::cannot_start(error.to_string(), "make room in the log folder"))?;
+    files.extend(kept.markdown.map(|path| ("report".to_owned(), path)));
+    files.push(("junit".to_owned(), kept.junit));
+    if report.complete() && report.mode == Mode::Onboard {
+        drop(recorder);
+        archive::clear(&state_folder).map_err(|error| {
+            Halt::cannot_start(error.to_string(), "remove the state files by hand")
+        })?;
+    }
+    drop(lock);
+    Ok(Ended {
+        exit,
+        report,
+        files,
+    })
+}
+
+/// `--fail-on warn`: a run with warnings has failed.
+fn warned(options: &Options, recorder: &Recorder, exit: Exit) -> Exit {
+    let warned = || {
+        let report = recorder.report();
+        let outcomes = report
+            .phases
+            .iter()
+            .flat_map(|phase| &phase.cases)
+            .filter_map(reports::model::Case::outcome);
+        outcomes
+            .into_iter()
+            .any(|outcome| outcome == reports::model::Outcome::Warn)
+    };
+    if exit == Exit::Passed && options.fail_on_warn && warned() {
+        Exit::Failed
+    } else {
+        exit
+    }
+}
+
+fn copies(options: &Options) -> Copies {
+    Copies {
+        junit: options.junit.clone(),
+        markdown: options.markdown.clone(),
+        options: JunitOptions {
+            fail_on_warn: options.fail_on_warn,
+        },
+    }
+}
+
+fn new_report(id: &str, mode: Mode, world: &World) -> Report {
+    Report {
+        schema: SCHEMA,
+        sequence: 0,
+        run: id.to_owned(),
+        mode,
+        node: world.settings.node.name.clone(),
+        cluster: world.cluster.clone(),
+        repository: world.identity.clone(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        started: Timestamp::now(),
+        finished: None,
+        exit_code: None,
+        resumed: 0,
+        phases: recorder::phases(&world.settings),
+        actions: Vec::new(),
+        state: None,
+    }
+}
+
+fn started(world: &World, run: &str, ordered: bool, resumed: bool, log: Option<PathBuf>) -> Event {
+    let flux = &world.settings.flux;
+    Event::Started {
+        run: run.to_owned(),
+        ordered,
+        resumed,
+        node: world.settings.node.name.clone(),
+        cluster: world.cluster.clone(),
+        repository: world.identity.clone(),
+        followed_by: format!("{}/{}", flux.namespace, flux.source),
+        log,
+    }
+}
+
+fn unwritable(error: reports::store::StoreError) -> Halt {
+    Halt::cannot_start(
+        error.to_string(),
+        "make room, or name another folder with --state-dir",
+    )
 }

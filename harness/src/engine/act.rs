@@ -1,0 +1,121 @@
+//! Carrying out one action: asked first whether it is already so, written down before and after.
+
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Instant};
+
+use checks::{
+    COMMON_REASONS,
+    cluster::{Meter, Tally},
+};
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use phases::{Action, ActionContext, ActionError, Done};
+use reports::model::{Ended, Outcome};
+
+use super::ask::words;
+
+/// Carries an action out and says what came of it, with what it recorded.
+pub(super) async fn carry_out(
+    action: &'static Action,
+    cx: &ActionContext,
+) -> (Ended, BTreeMap<String, String>) {
+    let started = Timestamp::now();
+    let begun = Instant::now();
+    let tally = Tally::default();
+    let work = Meter::count_for(tally.clone(), async {
+        match action.act.probe(cx).await? {
+            Some(done) => Ok(done),
+            None if cx.stop.asked() => Err(ActionError::new(
+                "Interrupted",
+                "the run was asked to end before it began",
+            )),
+            None => action.act.apply(cx).await,
+        }
+    });
+    let result = AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|payload| {
+            Err(ActionError::new(
+                "Panicked",
+                format!("it broke: {}", words(payload.as_ref())),
+            ))
+        });
+    let (mut ended, recorded) = match result {
+        Ok(done) => through(action, cx, done),
+        Err(error) => (failed(action, cx, error), BTreeMap::new()),
+    };
+    ended.started = started;
+    ended.duration = SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
+    ended.requests = tally.count().requests;
+    (ended, recorded)
+}
+
+fn through(action: &Action, cx: &ActionContext, done: Done) -> (Ended, BTreeMap<String, String>) {
+    let outcome = if done.warning.is_some() {
+        Outcome::Warn
+    } else {
+        Outcome::Pass
+    };
+    let reason = done.warning.unwrap_or_default();
+    let hint = remedy(action, reason).unwrap_or_default();
+    (
+        end(
+            outcome,
+            reason,
+            done.message,
+            done.evidence,
+            cx.checks.settings.fill(hint),
+        ),
+        done.recorded,
+    )
+}
+
+fn failed(action: &Action, cx: &ActionContext, error: ActionError) -> Ended {
+    // A server that could not be asked is an error; everything else is a no.
+    let outcome = match error.reason {
+        "Unreachable" | "TimedOut" | "ServerError" | "Malformed" | "Panicked" | "Interrupted" => {
+            Outcome::Error
+        }
+        _ => Outcome::Fail,
+    };
+    let hint = error
+        .hint
+        .unwrap_or_else(|| remedy(action, error.reason).unwrap_or_default().to_owned());
+    end(
+        outcome,
+        error.reason,
+        error.message,
+        error.evidence,
+        cx.checks.settings.fill(&hint),
+    )
+}
+
+fn remedy(action: &Action, code: &str) -> Option<&'static str> {
+    action
+        .reasons
+        .iter()
+        .chain(COMMON_REASONS)
+        .find(|reason| reason.code == code)
+        .map(|reason| reason.remedy)
+}
+
+fn end(
+    outcome: Outcome,
+    reason: &str,
+    message: String,
+    evidence: Vec<String>,
+    hint: String,
+) -> Ended {
+    Ended {
+        outcome,
+        reason: reason.to_owned(),
+        message,
+        evidence,
+        hint,
+        blocked_by: Vec::new(),
+        started: Timestamp::UNIX_EPOCH,
+        duration: SignedDuration::ZERO,
+        requests: 0,
+        at: String::new(),
+    }
+}

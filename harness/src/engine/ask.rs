@@ -1,0 +1,164 @@
+//! Asking one check: its deadline, its panics, its requests counted, and what its verdict means for the run.
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use checks::{
+    Check, Context, Settings, Verdict,
+    cluster::{Meter, Tally},
+};
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use reports::model::{Ended, Outcome, Severity};
+
+/// One check may take this long. Waiting is not in it: a wait asks again and again.
+const CHECK: Duration = Duration::from_secs(60);
+
+/// Asks a check and says what came out, whatever happens to it.
+pub(super) async fn ask(check: &'static Check, cx: &Context) -> (Ended, bool) {
+    let started = Timestamp::now();
+    let begun = Instant::now();
+    let tally = Tally::default();
+    let asked = Meter::count_for(tally.clone(), tokio::time::timeout(CHECK, (check.ask)(cx)));
+    let verdict = match AssertUnwindSafe(asked).catch_unwind().await {
+        Ok(Ok(Ok(verdict))) => verdict,
+        Ok(Ok(Err(error))) => Verdict::from(error),
+        Ok(Err(_)) => Verdict::error(
+            "TimedOut",
+            format!("no answer within {} s", CHECK.as_secs()),
+        ),
+        Err(payload) => Verdict::error(
+            "Panicked",
+            format!("the check broke: {}", words(payload.as_ref())),
+        ),
+    };
+    let hopeless = verdict.is_hopeless();
+    let mut ended = judge(check, &cx.settings, verdict);
+    ended.started = started;
+    ended.duration = SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
+    ended.requests = tally.count().requests;
+    (ended, hopeless)
+}
+
+/// What a verdict means: a check of severity W only ever warns.
+fn judge(check: &Check, settings: &Settings, verdict: Verdict) -> Ended {
+    let mut evidence = verdict.evidence().to_vec();
+    let (outcome, reason) = match (verdict.outcome(), check.severity) {
+        (Outcome::Fail, Severity::Warn) => (Outcome::Warn, verdict.reason()),
+        (Outcome::Error, Severity::Warn) => {
+            evidence.insert(0, format!("{}: {}", verdict.reason(), verdict.message()));
+            (Outcome::Warn, "CouldNotDecide")
+        }
+        (outcome, _) => (outcome, verdict.reason()),
+    };
+    let hint = match verdict.own_hint() {
+        Some(hint) => hint.to_owned(),
+        // The remedy of the reason that the check itself gave says more than that of `CouldNotDecide`.
+        None => check
+            .remedy(verdict.reason())
+            .unwrap_or_default()
+            .to_owned(),
+    };
+    Ended {
+        outcome,
+        reason: reason.to_owned(),
+        message: verdict.message().to_owned(),
+        evidence,
+        hint: settings.fill(&hint),
+        blocked_by: Vec::new(),
+        started: Timestamp::UNIX_EPOCH,
+        duration: SignedDuration::ZERO,
+        requests: 0,
+        at: verdict.at(),
+    }
+}
+
+/// The end of a case that was not asked.
+pub(super) fn unasked(
+    outcome: Outcome,
+    reason: &str,
+    message: String,
+    hint: &str,
+    blocked_by: Vec<String>,
+) -> Ended {
+    Ended {
+        outcome,
+        reason: reason.to_owned(),
+        message,
+        evidence: Vec::new(),
+        hint: hint.to_owned(),
+        blocked_by,
+        started: Timestamp::now(),
+        duration: SignedDuration::ZERO,
+        requests: 0,
+        at: String::new(),
+    }
+}
+
+/// The text of a panic.
+pub(super) fn words(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without words".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use checks::{Criterion, Need, Reason, ask};
+
+    use super::*;
+
+    async fn never(_: &Context) -> checks::Answer {
+        Ok(Verdict::pass(""))
+    }
+
+    const fn check(severity: Severity) -> Check {
+        Check {
+            id: "pre::x",
+            title: "x",
+            severity,
+            requires: &[],
+            needs: &[Need::Path("/")],
+            awaits: false,
+            after: None,
+            criterion: Criterion::Beyond,
+            why: "x",
+            reasons: &[Reason::new("Broken", "mend {node}")],
+            ask: ask!(never),
+        }
+    }
+
+    #[test]
+    fn a_check_of_severity_w_only_warns() {
+        let settings = Settings::default();
+        let found = judge(
+            &check(Severity::Warn),
+            &settings,
+            Verdict::fail("Broken", "it is"),
+        );
+        assert_eq!(
+            (found.outcome, found.reason.as_str(), found.hint.as_str()),
+            (Outcome::Warn, "Broken", "mend k3s2")
+        );
+        let undecided = judge(
+            &check(Severity::Warn),
+            &settings,
+            Verdict::error("TimedOut", "no answer"),
+        );
+        assert_eq!(
+            (undecided.outcome, undecided.reason.as_str()),
+            (Outcome::Warn, "CouldNotDecide")
+        );
+        assert_eq!(undecided.evidence, ["TimedOut: no answer"]);
+        let failed = judge(
+            &check(Severity::Fail),
+            &settings,
+            Verdict::fail("Broken", "it is"),
+        );
+        assert_eq!(failed.outcome, Outcome::Fail);
+    }
+}

@@ -1,0 +1,84 @@
+//! One group of trials through libtest-mimic.
+
+use std::sync::Arc;
+
+use checks::Check;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use reports::model::{Ended, Outcome};
+use tokio::runtime::Handle;
+
+use super::board::Board;
+use crate::options::Format;
+
+/// How libtest-mimic is to run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) format: Format,
+    pub(super) jobs: usize,
+    pub(super) fail_on_warn: bool,
+}
+
+impl Manner {
+    fn arguments(self) -> Arguments {
+        Arguments {
+            test_threads: Some(self.jobs.max(1)),
+            // Its own lines are shown only where they are asked for; otherwise our renderer speaks.
+            logfile: (self.format != Format::Libtest).then(|| "/dev/null".to_owned()),
+            ..Arguments::default()
+        }
+    }
+}
+
+/// Asks the checks of a group side by side, each a named trial.
+pub(super) fn checks(
+    checks: &[&'static Check],
+    board: &Arc<Board>,
+    handle: &Handle,
+    manner: Manner,
+) {
+    let trials = checks
+        .iter()
+        .map(|check| {
+            let (check, board, handle) = (*check, Arc::clone(board), handle.clone());
+            Trial::ignorable_test(check.id, move || {
+                let answered = handle.block_on(board.answer(check));
+                completion(&answered.ended, manner.fail_on_warn)
+            })
+        })
+        .collect();
+    libtest_mimic::run(&manner.arguments(), trials);
+}
+
+/// Carries an action out as a trial of its own.
+pub(super) fn action(id: &str, manner: Manner, apply: impl FnOnce() -> Ended + Send + 'static) {
+    let trial = Trial::ignorable_test(id, move || completion(&apply(), manner.fail_on_warn))
+        .with_kind("action");
+    libtest_mimic::run(&manner.arguments(), vec![trial]);
+}
+
+/// The end of a case in libtest-mimic's words.
+fn completion(ended: &Ended, fail_on_warn: bool) -> Result<Completion, Failed> {
+    let said = if ended.reason.is_empty() {
+        ended.message.clone()
+    } else {
+        format!("{}: {}", ended.reason, ended.message)
+    };
+    match ended.outcome {
+        Outcome::Pass => Ok(Completion::Completed),
+        Outcome::Warn if fail_on_warn => Err(Failed::from(said)),
+        Outcome::Warn => Ok(Completion::Completed),
+        Outcome::Skip | Outcome::Blocked => Ok(Completion::ignored_with(said)),
+        Outcome::Fail | Outcome::Error => {
+            let mut text = said;
+            for line in &ended.evidence {
+                text.push_str("\n  saw  ");
+                text.push_str(line);
+            }
+            if !ended.hint.is_empty() {
+                text.push_str("\n  do   ");
+                text.push_str(&ended.hint);
+            }
+            Err(Failed::from(text))
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! All phases in order, each with its actions between its check groups.
+
+use std::{collections::HashMap, sync::Arc};
+
+use checks::{Check, Context, Need, catalogue, view::View};
+use phases::{
+    Action, ActionContext, Stop, actions,
+    order::{Step, steps},
+};
+use reports::model::{ActionState, Case, Ended, Outcome, Phase, PhaseState, Severity};
+use tokio::{runtime::Handle, time::Instant};
+
+use super::{
+    act, ask,
+    board::{Board, Known, Told},
+    group::{self, Manner},
+    recorder::Recorder,
+    settle::settle,
+    start::World,
+};
+use crate::{
+    event::Event,
+    exit::{Exit, Halt},
+    options::{Options, Purpose, Selection},
+};
+
+/// What a run of phases works with.
+pub(super) struct Run<'a> {
+    pub(super) options: &'a Options,
+    pub(super) world: &'a World,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) handle: Handle,
+    pub(super) stop: Stop,
+    pub(super) run: String,
+    pub(super) backup: std::path::PathBuf,
+}
+
+impl Run<'_> {
+    /// Runs the phases that are not through, and stops at the first that fails.
+    pub(super) fn all(&self, skip_validation: bool) -> Result<Exit, Halt> {
+        for phase in Phase::ALL {
+            let state = self.recorder.report().phase(phase).map(|one| one.state);
+            if state == Some(PhaseState::Completed) {
+                self.recorder.tell(&Event::PhaseSkipped {
+                    phase,
+                    why: "completed by an earlier start".into(),
+                });
+                continue;
+            }
+            let ended = if phase == Phase::PreValidation && skip_validation {
+                self.left_out(phase)?
+            } else {
+                self.phase(phase, &Selection::default())?
+            };
+            if self.stop.asked() {
+                return Ok(Exit::Interrupted);
+            }
+            if ended == PhaseState::Failed {
+                return Ok(Exit::Failed);
+            }
+        }
+        Ok(Exit::Passed)
+    }
+
+    /// `--skip-validation`: nothing of the phase is asked but whether the run has the rights that it needs.
+    fn left_out(&self, phase: Phase) -> Result<PhaseState, Halt> {
+        const KEPT: &str = "pre::permissions";
+        let before = self.requests();
+        self.recorder.phase_started(phase, 1)?;
+        for check in catalogue::of(phase)
+            .into_iter()
+            .filter(|check| check.id != KEPT)
+        {
+            let message = "left out by --skip-validation".to_owned();
+            let hint = "run without --skip-validation to ask it";
+            self.recorder.unasked(
+                check.id,
+                ask::unasked(
+                    Outcome::Skip,
+                    "ValidationSkipped",
+                    message,
+                    hint,
+                    Vec::new(),
+                ),
+            );
+        }
+        let kept: Vec<&'static Check> = catalogue::find(KEPT).into_iter().collect();
+        self.ask(&kept, self.snapshot(), HashMap::new());
+        let error = self.failure(phase);
+        let state = if error.is_some() {
+            PhaseState::Failed
+        } else {
+            PhaseState::Skipped
+        };
+        self.recorder
+            .phase_ended(phase, state, error, self.requests() - before)?;
+        Ok(state)
+    }
+
+    /// One phase: groups of checks with its actions between them, as far as they are selected.
+    pub(super) fn phase(&self, phase: Phase, selection: &Selection) -> Result<PhaseState, Halt> {
+        let before = self.requests();
+        let selected = |id: &str| selection.takes(id);
+        let plan = steps(phase);
+        let count = plan.iter().map(|step| match step {
+            Step::Checks(checks) => checks.iter().filter(|check| selected(check.id)).count(),
+            Step::Action(action) => usize::from(selected(action.id)),
+        });
+        let done_before = self.actions_done(phase);
+        self.recorder.phase_started(phase, count.sum())?;
+        let limit = self
+            .options
+            .timeouts
+            .get(&phase)
+            .copied()
+            .unwrap_or_default();
+        let deadline = Instant::now() + limit;
+        if let Some(advice) = self
+            .handle
+            .block_on(actions::advice(phase, &self.snapshot()))
+        {
+            self.recorder.tell(&Event::Advice(advice));
+        }
+        // One live view a phase: what one group began to watch, the next one has already.
+        let live = self.context(View::live(self.world.reader.clone()));
+        for step in plan {
+            if self.stop.asked() {
+                break;
+            }
+            match step {
+                Step::Checks(checks) => {
+                    let checks: Vec<_> = checks
+                        .into_iter()
+                        .filter(|check| selected(check.id))
+                        .collect();
+                    self.group(phase, &checks, &live, deadline);
+                }
+                Step::Action(action) if selected(action.id) => {
+                    self.action(action, &live, deadline, done_before.get(action.id))?;
+                }
+                Step::Action(_) => {}
+            }
+            self.recorder.whole()?;
+        }
+        if self.stop.asked() {
+            // The phase stays in progress: a resumed run asks it again.
+            return Ok(PhaseState::InProgress);
+        }
+        let error = self.failure(phase);
+        let state = if error.is_some() {
+            PhaseState::Failed
+        } else {
+            PhaseState::Completed
+        };
+        self.recorder
+            .phase_ended(phase, state, error, self.requests() - before)?;
+        Ok(state)
+    }
+
+    fn group(&self, phase: Phase, checks: &[&'static Check], live: &Context, deadline: Instant) {
+        if checks.is_empty() {
+            return;
+        }
+        let known = self.known(phase);
+        // What rests on an action that did not get through is blocked by it; there is nothing to wait for.
+        let blocked = checks.iter().filter_map(|check| check.after).any(|action| {
+            known
+                .get(action)
+                .is_some_and(|known| !known.outcome.satisfies())
+        });
+        if !blocked {
+            let live = Context {
+                report: Arc::new(self.recorder.report()),
+                ..live.clone()
+            };
+            let wait = settle(
+                checks,
+                &live,
+                &known,
+                deadline,
+                self.recorder.as_ref(),
+                &self.stop,
+            );
+            self.handle.block_on(wait);
+        }
+        if !self.stop.asked() {
+            self.ask(checks, self.snapshot(), known);
+        }
+    }
+
+    /// Asks checks side by side, each as a trial.
+    pub(super) fn ask(
+        &self,
+        checks: &[&'static Check],
+        cx: Context,
+        known: HashMap<String, Known>,
+    ) {
+        if checks.is_empty() {
+            return;
+        }
+        let told: Arc<dyn Told> = self.recorder.clone();
+        let board = Arc::new(Board::new(
+            cx,
+            known,
+            checks.iter().map(|check| check.id).collect(),
+            told,
+        ));
+        group::checks(checks, &board, &self.handle, self.manner());
+    }
+
+    fn action(
+        &self,
+        action: &'static Action,
+        live: &Context,
+        deadline: Instant,
+        done_before: Option<&Case>,
+    ) -> Result<(), Halt> {
+        if let Some(ended) = done_before.and_then(Case::ended) {
+            let mut ended = ended.clone();
+            ended.message = format!(
+                "{} (by an earlier start)",
+                ended.message.trim_end_matches(" (by an earlier start)")
+            );
+            self.recorder.unasked(action.id, ended);
+            return Ok(());
+        }
+        let blocking = self.blocking(action);
+        if !blocking.is_empty() {
+            let message = format!("not done, because {} did not pass", blocking.join(", "));
+            let hint = format!("settle {} first", blocking.join(", "));
+            self.recorder.unasked(
+                action.id,
+                ask::unasked(Outcome::Blocked, "Blocked", message, &hint, blocking),
+            );
+            return Ok(());
+        }
+        self.recorder.action_begun(action)?;
+        let cx = ActionContext {
+            checks: Context {
+                report: Arc::new(self.recorder.report()),
+                ..live.clone()
+            },
+            client: self.world.client.clone(),
+            journal: self.recorder.clone(),
+            observer: self.recorder.clone(),
+            deadline,
+            stop: self.stop.clone(),
+            run: self.run.clone(),
+            backup: self.backup.clone(),
+            transport: self.options.transport,
+            require_signed: self.options.require_signed,
+        };
+        let (handle, recorder) = (self.handle.clone(), Arc::clone(&self.recorder));
+        let unwritten = Arc::new(std::sync::Mutex::new(None));
+        let told = Arc::clone(&unwritten);
+        group::action(action.id, self.manner(), move || {
+            let (ended, recorded) = handle.block_on(act::carry_out(action, &cx));
+            if let Err(halt) = recorder.action_ended(action, ended.clone(), recorded) {
+                *told
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(halt);
+            }
+            ended
+        });
+        let halt = unwritten
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        halt.map_or(Ok(()), Err)
+    }
+
+    /// What keeps an action from being done: an F check of its phase that did not pass, or an action that it needs.
+    fn blocking(&self, action: &Action) -> Vec<String> {
+        let report = self.recorder.report();
+        let Some(phase) = action.phase().and_then(|phase| report.phase(phase)) else {
+            return Vec::new();
+        };
+        let stops = |case: &&Case| match case.outcome() {
+            Some(Outcome::Fail | Outcome::Error) => case.severity == Severity::Fail,
+            Some(Outcome::Blocked) => action.requires.contains(&case.id.as_str()),
+            Some(Outcome::Skip) => lacks_right(case, &[action]),
+            Some(Outcome::Pass | Outcome::Warn) | None => false,
+        };
+        phase
+            .cases
+            .iter()
+            .filter(stops)
+            .map(|case| case.id.clone())
+            .collect()
+    }
+
+    /// Why a phase fails, if it does.
+    fn failure(&self, phase: Phase) -> Option<String> {
+        let report = self.recorder.report();
+        let later: Vec<&Action> = Phase::ALL
+            .into_iter()
+            .filter(|one| *one >= phase)
+            .flat_map(actions::of)
+            .collect();
+        let failing = |case: &&Case| match case.outcome() {
+            Some(Outcome::Fail | Outcome::Error) => case.severity == Severity::Fail,
+            Some(Outcome::Skip) => case.severity == Severity::Fail && lacks_right(case, &later),
+            _ => false,
+        };
+        let case = report.phase(phase)?.cases.iter().find(failing)?;
+        let ended = case.ended()?;
+        Some(format!("{}: {} ({})", ended.reason, ended.message, case.id))
+    }
+
+    /// What came out of everything before this group.
+    fn known(&self, phase: Phase) -> HashMap<String, Known> {
+        let report = self.recorder.report();
+        let through = report.phases.iter().filter(|one| one.phase <= phase);
+        through
+            .flat_map(|one| &one.cases)
+            .filter_map(|case| {
+                let ended = case.ended()?;
+                Some((
+                    case.id.clone(),
+                    Known {
+                        outcome: ended.outcome,
+                        message: ended.message.clone(),
+                    },
+                ))
+            })
+            .collect()
+    }
+
+    /// The actions of a phase that an earlier start carried through.
+    fn actions_done(&self, phase: Phase) -> HashMap<&'static str, Case> {
+        let report = self.recorder.report();
+        actions::of(phase)
+            .iter()
+            .filter(|action| {
+                report
+                    .action(action.id)
+                    .is_some_and(|record| record.state == ActionState::Done)
+            })
+            .filter_map(|action| Some((action.id, report.case(action.id)?.clone())))
+            .collect()
+    }
+
+    pub(super) fn snapshot(&self) -> Context {
+        self.context(View::snapshot(self.world.reader.clone()))
+    }
+
+    fn context(&self, view: View) -> Context {
+        Context {
+            view,
+            settings: Arc::clone(&self.world.settings),
+            repository: self.world.repository.clone(),
+            report: Arc::new(self.recorder.report()),
+        }
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.world.connection.meter().total().requests
+    }
+
+    pub(super) fn manner(&self) -> Manner {
+        Manner {
+            format: self.options.format,
+            jobs: self.options.jobs,
+            fail_on_warn: self.options.fail_on_warn,
+        }
+    }
+
+    /// Which kind of run this is.
+    pub(super) fn purpose(&self) -> Purpose {
+        self.options.purpose
+    }
+}
+
+/// Whether a check was skipped for a missing right that one of these actions needs too.
+fn lacks_right(case: &Case, actions: &[&Action]) -> bool {
+    let missing = |ended: &Ended| ended.reason == "MissingPermission";
+    if !case.ended().is_some_and(missing) {
+        return false;
+    }
+    let Some(check) = catalogue::find(&case.id) else {
+        return false;
+    };
+    let shared = |need: &Need| {
+        actions
+            .iter()
+            .any(|action| action.needs.iter().any(|other| same_resource(need, other)))
+    };
+    check.needs.iter().any(shared)
+}
+
+fn same_resource(one: &Need, other: &Need) -> bool {
+    match (one, other) {
+        (
+            Need::Resource {
+                group, resource, ..
+            },
+            Need::Resource {
+                group: other_group,
+                resource: other_resource,
+                ..
+            },
+        ) => group == other_group && resource == other_resource,
+        _ => false,
+    }
+}

@@ -1,0 +1,344 @@
+//! Where a run is written down: the report on the disk first, then whoever watches.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use checks::{Check, Settings};
+use jiff::Timestamp;
+use phases::{
+    Action, ActionError, Journal,
+    order::{Step, steps},
+    wait::{Observer, Waiting},
+};
+use reports::{
+    model::{
+        ActionRecord, ActionState, Case, Ended, Kind, Outcome, Phase, PhaseReport, PhaseState,
+        Progress, Report, Severity,
+    },
+    store::Store,
+};
+
+use super::board::Told;
+use crate::{
+    event::{Event, Sink},
+    exit::{Exit, Halt},
+};
+
+/// Writes a run down and tells whoever watches.
+pub(super) struct Recorder {
+    store: Store,
+    sink: Arc<dyn Sink>,
+    settings: Arc<Settings>,
+    /// The first error of a write that nobody could be told of at the time; the run stops at the next step.
+    broken: Mutex<Option<String>>,
+    begun: Mutex<Option<Instant>>,
+}
+
+impl Recorder {
+    pub(super) fn new(store: Store, sink: Arc<dyn Sink>, settings: Arc<Settings>) -> Self {
+        Self {
+            store,
+            sink,
+            settings,
+            broken: Mutex::default(),
+            begun: Mutex::default(),
+        }
+    }
+
+    /// The run so far.
+    pub(super) fn report(&self) -> Report {
+        self.store.snapshot()
+    }
+
+    pub(super) fn tell(&self, event: &Event) {
+        self.sink.event(event);
+    }
+
+    /// Fails once something could not be written: a run that changes things must not go on unrecorded.
+    pub(super) fn whole(&self) -> Result<(), Halt> {
+        let broken = self
+            .broken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        broken.map_or(Ok(()), |error| Err(unwritable(&error)))
+    }
+
+    /// Writes a change down, durably.
+    pub(super) fn update(&self, change: impl FnOnce(&mut Report)) -> Result<(), Halt> {
+        self.store
+            .update(change)
+            .map_err(|error| unwritable(&error.to_string()))
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Report)) {
+        if let Err(error) = self.store.note(change) {
+            self.break_off(error.to_string());
+        }
+    }
+
+    fn break_off(&self, error: String) {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.get_or_insert(error);
+    }
+
+    /// A phase begins; what it found in an earlier start is asked anew, but for actions that are done.
+    pub(super) fn phase_started(&self, phase: Phase, selected: usize) -> Result<(), Halt> {
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.update(|report| {
+            if let Some(one) = report.phase_mut(phase) {
+                one.state = PhaseState::InProgress;
+                one.started.get_or_insert_with(Timestamp::now);
+                one.finished = None;
+                for case in &mut one.cases {
+                    case.progress = Progress::NotStarted;
+                }
+            }
+        })?;
+        self.tell(&Event::PhaseStarted {
+            phase,
+            cases: selected,
+        });
+        Ok(())
+    }
+
+    /// A phase ends.
+    pub(super) fn phase_ended(
+        &self,
+        phase: Phase,
+        state: PhaseState,
+        error: Option<String>,
+        requests: u64,
+    ) -> Result<(), Halt> {
+        self.update(|report| {
+            if let Some(one) = report.phase_mut(phase) {
+                one.state = state;
+                one.finished = Some(Timestamp::now());
+                one.requests += requests;
+                // The error of an earlier start is kept as history.
+                if let Some(error) = error {
+                    one.error = error;
+                }
+            }
+        })?;
+        let begun = self
+            .begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let took = begun.map(|begun| begun.elapsed()).unwrap_or_default();
+        self.tell(&Event::PhaseEnded {
+            phase,
+            state,
+            took,
+            requests,
+        });
+        Ok(())
+    }
+
+    /// A case ends that never began: blocked, or left out.
+    pub(super) fn unasked(&self, id: &str, ended: Ended) {
+        self.case_ended(id, ended);
+    }
+
+    fn case_begun(&self, id: &str, action: bool) {
+        self.note(|report| {
+            if let Some(case) = report.case_mut(id) {
+                case.progress = Progress::InProgress {
+                    started: Timestamp::now(),
+                };
+            }
+        });
+        self.tell(&Event::CaseStarted {
+            id: id.to_owned(),
+            action,
+        });
+    }
+
+    fn case_ended(&self, id: &str, ended: Ended) {
+        let mut told = None;
+        self.note(|report| {
+            if let Some(case) = report.case_mut(id) {
+                case.progress = Progress::Done(Box::new(ended));
+                told = Some(case.clone());
+            }
+        });
+        if let Some(case) = told {
+            self.tell(&Event::CaseEnded(Box::new(case)));
+        }
+    }
+
+    /// An action begins: on the disk before anything is changed.
+    pub(super) fn action_begun(&self, action: &Action) -> Result<(), Halt> {
+        self.update(|report| {
+            if let Some(case) = report.case_mut(action.id) {
+                case.progress = Progress::InProgress {
+                    started: Timestamp::now(),
+                };
+            }
+            let open = report
+                .actions
+                .iter()
+                .any(|one| one.id == action.id && one.state != ActionState::Undone);
+            if !open {
+                report.actions.push(ActionRecord {
+                    id: action.id.to_owned(),
+                    state: ActionState::Begun,
+                    started: Timestamp::now(),
+                    finished: None,
+                    recorded: std::collections::BTreeMap::new(),
+                });
+            }
+        })?;
+        self.tell(&Event::CaseStarted {
+            id: action.id.to_owned(),
+            action: true,
+        });
+        Ok(())
+    }
+
+    /// An action has ended, with what it recorded.
+    pub(super) fn action_ended(
+        &self,
+        action: &Action,
+        ended: Ended,
+        recorded: std::collections::BTreeMap<String, String>,
+    ) -> Result<(), Halt> {
+        let through = matches!(ended.outcome, Outcome::Pass | Outcome::Warn);
+        let mut told = None;
+        self.update(|report| {
+            if let Some(record) = open_record(report, action.id) {
+                record.recorded.extend(recorded);
+                if through {
+                    record.state = ActionState::Done;
+                    record.finished = Some(Timestamp::now());
+                }
+            }
+            if let Some(case) = report.case_mut(action.id) {
+                case.progress = Progress::Done(Box::new(ended));
+                told = Some(case.clone());
+            }
+        })?;
+        if let Some(case) = told {
+            self.tell(&Event::CaseEnded(Box::new(case)));
+        }
+        Ok(())
+    }
+
+    /// The end of the run, with everything gathered on the disk.
+    pub(super) fn finish(&self, exit: Exit) -> Result<(), Halt> {
+        self.update(|report| {
+            report.finished = Some(Timestamp::now());
+            report.exit_code = Some(exit.code());
+        })
+    }
+
+    /// Fills names into a text.
+    pub(super) fn fill(&self, text: &str) -> String {
+        self.settings.fill(text)
+    }
+}
+
+fn open_record<'a>(report: &'a mut Report, id: &str) -> Option<&'a mut ActionRecord> {
+    report
+        .actions
+        .iter_mut()
+        .rev()
+        .find(|one| one.id == id && one.state != ActionState::Undone)
+}
+
+fn unwritable(error: &str) -> Halt {
+    Halt::cannot_start(
+        format!("the report cannot be written, so nothing more is done: {error}"),
+        "make room or give the folder back, then --resume",
+    )
+}
+
+impl Told for Recorder {
+    fn begun(&self, check: &'static Check) {
+        self.case_begun(check.id, false);
+    }
+
+    fn ended(&self, check: &'static Check, ended: &Ended) {
+        self.case_ended(check.id, ended.clone());
+    }
+}
+
+impl Observer for Recorder {
+    fn waiting(&self, waiting: &Waiting) {
+        self.tell(&Event::Waiting(waiting.clone()));
+    }
+
+    fn waited(&self) {
+        self.tell(&Event::Waited);
+    }
+}
+
+impl Journal for Recorder {
+    fn record(&self, action: &str, key: &str, value: &str) -> Result<(), ActionError> {
+        self.store
+            .update(|report| {
+                if let Some(record) = open_record(report, action) {
+                    record.recorded.insert(key.to_owned(), value.to_owned());
+                }
+            })
+            .map_err(|error| {
+                ActionError::new(
+                    "ReportUnwritable",
+                    format!("the report cannot be written: {error}"),
+                )
+            })
+    }
+
+    fn recorded(&self, action: &str, key: &str) -> Option<String> {
+        self.store
+            .snapshot()
+            .action(action)?
+            .recorded
+            .get(key)
+            .cloned()
+    }
+}
+
+/// The nine phases of a new report, with all their cases.
+pub(super) fn phases(settings: &Settings) -> Vec<PhaseReport> {
+    Phase::ALL
+        .into_iter()
+        .map(|phase| fresh(phase, settings))
+        .collect()
+}
+
+fn fresh(phase: Phase, settings: &Settings) -> PhaseReport {
+    let mut cases = Vec::new();
+    for step in steps(phase) {
+        match step {
+            Step::Checks(checks) => cases.extend(checks.iter().map(|check| Case {
+                id: check.id.to_owned(),
+                title: settings.fill(check.title),
+                kind: Kind::Check,
+                severity: check.severity,
+                criterion: check.criterion.text().to_owned(),
+                progress: Progress::NotStarted,
+            })),
+            Step::Action(action) => cases.push(Case {
+                id: action.id.to_owned(),
+                title: settings.fill(action.title),
+                kind: Kind::Action,
+                severity: Severity::Fail,
+                criterion: action.criterion.text().to_owned(),
+                progress: Progress::NotStarted,
+            }),
+        }
+    }
+    PhaseReport {
+        phase,
+        state: PhaseState::NotStarted,
+        started: None,
+        finished: None,
+        error: String::new(),
+        requests: 0,
+        cases,
+    }
+}

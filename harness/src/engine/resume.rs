@@ -1,0 +1,227 @@
+//! What a run begins with: a new report, or the one that an earlier start left.
+
+use jiff::Timestamp;
+use reports::{
+    archive,
+    folder::{LogFolder, StateFolder},
+    lock::LockError,
+    model::{ActionState, Mode, Report},
+    store::Store,
+};
+
+use crate::exit::{Exit, Halt};
+
+/// How a run begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begin {
+    /// `--resume`
+    pub(super) resume: bool,
+    /// `--fresh`
+    pub(super) fresh: bool,
+    /// `--phase X --apply`: goes into the onboarding report that is there, whatever it is at.
+    pub(super) join: bool,
+}
+
+impl Begin {
+    /// Whether all phases run in order.
+    pub(super) const fn ordered(self) -> bool {
+        !self.join
+    }
+}
+
+/// The report that a run goes on with, and a warning about a damaged copy of it.
+pub(super) fn begin(
+    begin: Begin,
+    new: Report,
+    state: &StateFolder,
+    logs: &LogFolder,
+) -> Result<(Report, Option<String>), Halt> {
+    let loaded = Store::load(state).map_err(|error| {
+        unusable(
+            format!("the report in {} cannot be read: {error}", state.path().display()),
+            "put a whole copy from the log folder back, or begin anew with --fresh once you know what was done",
+        )
+    });
+    let loaded = match loaded {
+        // --fresh is asked for where nothing can be read any more: the damaged files are archived as they are.
+        Err(_) if begin.fresh => {
+            set_aside(state, logs)?;
+            return Ok((
+                new,
+                Some(
+                    "the earlier report could not be read; its files were archived as they are"
+                        .into(),
+                ),
+            ));
+        }
+        other => other?,
+    };
+    let Some(loaded) = loaded else {
+        if begin.resume {
+            return Err(unusable(
+                format!(
+                    "there is nothing to resume: no report in {}",
+                    state.path().display()
+                ),
+                "begin an onboarding without --resume, or name the folder with --state-dir",
+            ));
+        }
+        return Ok((new, None));
+    };
+    let (old, warning) = (loaded.report, loaded.warning);
+    if begin.resume || begin.join {
+        fits(&old, &new)?;
+        return Ok((taken_up(old, &new), warning));
+    }
+    let finished = old.finished.is_some() && old.complete();
+    if finished || !old.has_changes() {
+        archived(state, logs, &old)?;
+        return Ok((new, warning));
+    }
+    if begin.fresh {
+        archived(state, logs, &old)?;
+        let mut new = new;
+        // What is still in effect must stay known: a rollback undoes it.
+        new.actions = old
+            .actions
+            .into_iter()
+            .filter(|action| action.state != ActionState::Undone)
+            .collect();
+        return Ok((new, warning));
+    }
+    let stopped = old
+        .phases
+        .iter()
+        .find(|phase| !matches!(phase.state.name(), "completed" | "skipped"));
+    let at = stopped.map_or("the end", |phase| phase.phase.name());
+    Err(unusable(
+        format!(
+            "run {} of node {} is unfinished: it stopped at {at} and has changed things",
+            old.run, old.node
+        ),
+        "go on with it: --resume; see where it is: --status; take it back: --rollback; archive it and begin anew: --fresh",
+    ))
+}
+
+/// Whether a report is of this node, this cluster and this repository, and of a run that can be resumed.
+fn fits(old: &Report, new: &Report) -> Result<(), Halt> {
+    let other = |what: &str, found: &str, expected: &str| {
+        Err(unusable(
+            format!("the report is of {what} {found}, and this run is about {expected}"),
+            "name the folder of the right run with --state-dir, or begin anew with --fresh",
+        ))
+    };
+    if old.mode != Mode::Onboard {
+        return Err(unusable(
+            format!(
+                "the report is of a run of mode {}, which cannot be resumed",
+                old.mode.name()
+            ),
+            match old.mode {
+                Mode::Rollback => "go on with it: --rollback",
+                _ => "begin an onboarding without --resume",
+            },
+        ));
+    }
+    if old.node != new.node {
+        return other("node", &old.node, &new.node);
+    }
+    if old.cluster.uid != new.cluster.uid {
+        return other("cluster", &old.cluster.uid, &new.cluster.uid);
+    }
+    match (&old.repository, &new.repository) {
+        (Some(old), Some(new)) => {
+            let shown = |one: &reports::model::RepositoryIdentity| {
+                format!("{} {} {} {}", one.remote, one.branch, one.file, one.entry)
+            };
+            let same = checks::git::same_repository(&old.remote, &new.remote)
+                && (&old.branch, &old.file, &old.entry) == (&new.branch, &new.file, &new.entry);
+            if same {
+                Ok(())
+            } else {
+                other("repository", &shown(old), &shown(new))
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An old report as this program lists it: cases that it no longer knows are kept, new ones are added.
+fn taken_up(old: Report, new: &Report) -> Report {
+    let mut report = old;
+    report.tool.clone_from(&new.tool);
+    report.cluster.clone_from(&new.cluster);
+    report.finished = None;
+    report.exit_code = None;
+    report.resumed += 1;
+    for phase in &new.phases {
+        let Some(known) = report.phase_mut(phase.phase) else {
+            continue;
+        };
+        for case in &phase.cases {
+            if !known.cases.iter().any(|one| one.id == case.id) {
+                known.cases.push(case.clone());
+            }
+        }
+    }
+    report
+}
+
+/// Another run holds the lock: who, where, since when, in which phase.
+pub(super) fn locked(error: &LockError, state: &StateFolder) -> Halt {
+    let phase = Store::load(state).ok().flatten().and_then(|loaded| {
+        let phases = loaded.report.phases;
+        phases
+            .into_iter()
+            .find(|phase| phase.state.name() == "in_progress")
+            .map(|phase| phase.phase)
+    });
+    let phase = phase
+        .map(|phase| format!(", in {phase}"))
+        .unwrap_or_default();
+    match error {
+        LockError::Held { .. } => Halt::new(
+            Exit::Locked,
+            format!("{error}{phase}"),
+            "wait for it, or watch it with --status",
+        ),
+        _ => Halt::cannot_start(
+            error.to_string(),
+            "look at the state folder, or name another with --state-dir",
+        ),
+    }
+}
+
+fn archived(state: &StateFolder, logs: &LogFolder, old: &Report) -> Result<(), Halt> {
+    let failed = |error: String| Halt::cannot_start(error, "make room in the log folder");
+    archive::keep(state, logs, old, false).map_err(|error| failed(error.to_string()))?;
+    archive::clear(state).map_err(|error| failed(error.to_string()))
+}
+
+/// Moves files that cannot be read to the log folder, as they are.
+fn set_aside(state: &StateFolder, logs: &LogFolder) -> Result<(), Halt> {
+    let stamp = Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+    for path in [state.junit(), state.markdown(), state.state_json()] {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if path.exists() {
+            let target = logs.path().join(format!("damaged-{stamp}-{name}"));
+            std::fs::rename(&path, &target).map_err(|error| {
+                Halt::cannot_start(
+                    format!(
+                        "{} could not be moved to {}: {error}",
+                        path.display(),
+                        target.display()
+                    ),
+                    "make room in the log folder",
+                )
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn unusable(message: String, hint: &str) -> Halt {
+    Halt::new(Exit::ReportUnusable, message, hint)
+}

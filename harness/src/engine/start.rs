@@ -1,0 +1,114 @@
+//! What every run begins with: which cluster, which repository, and that both can be reached.
+
+use std::{sync::Arc, time::Duration};
+
+use checks::{
+    Poll, Settings,
+    cluster::{Connection, Reader},
+    git::Repository,
+    kinds,
+    view::{Scope, View},
+};
+use k8s_openapi::api::core::v1::Node;
+use kube::Client;
+use reports::model::{Cluster, RepositoryIdentity};
+
+use crate::{
+    exit::Halt,
+    options::{Options, Purpose},
+};
+
+/// The world of a run.
+pub(super) struct World {
+    pub(super) cluster: Cluster,
+    pub(super) connection: Connection,
+    pub(super) reader: Reader,
+    pub(super) client: Client,
+    pub(super) repository: Option<Arc<Repository>>,
+    pub(super) identity: Option<RepositoryIdentity>,
+    pub(super) settings: Arc<Settings>,
+}
+
+/// Finds the cluster and the repository.
+pub(super) async fn find(options: &Options, run: &str) -> Result<World, Halt> {
+    let opened = Connection::open(
+        options.kubeconfig.as_deref(),
+        options.context.as_deref(),
+        run,
+    );
+    let connection = opened
+        .await
+        .map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))?;
+    let connect =
+        |error: checks::cluster::ConnectError| Halt::cannot_start(error.to_string(), error.hint());
+    let mut cluster = connection.identify().await.map_err(connect)?;
+    cluster.sandbox = options.sandbox.is_some();
+    let reader = connection.reader().map_err(connect)?;
+    let client = phases::writer(&connection).map_err(connect)?;
+    let (repository, identity) = repository(options)?;
+    let settings = Arc::new(settings(options, &reader).await);
+    Ok(World {
+        cluster,
+        connection,
+        reader,
+        client,
+        repository,
+        identity,
+        settings,
+    })
+}
+
+/// Opens the repository where one is named. An inspection does without; an ordered run cannot.
+fn repository(
+    options: &Options,
+) -> Result<(Option<Arc<Repository>>, Option<RepositoryIdentity>), Halt> {
+    let Some(path) = &options.settings.repository.path else {
+        if matches!(options.purpose, Purpose::Inspect { .. }) {
+            return Ok((None, None));
+        }
+        return Err(Halt::cannot_start(
+            "an onboarding changes a GitOps repository, and none was named",
+            "name its working copy: --repo PATH, ONBOARDING_REPO, or path under [repository] in onboarding.toml",
+        ));
+    };
+    let failed = |error: checks::git::GitError| Halt::cannot_start(error.to_string(), error.hint());
+    let repository = Repository::open(path).map_err(failed)?;
+    // What is wrong with branch and remote is for the checks of `gitops` to say; the identity only names them.
+    let remote = repository.followed_remote().ok();
+    let identity = RepositoryIdentity {
+        remote: remote
+            .as_ref()
+            .map(checks::git::Remote::shown_url)
+            .unwrap_or_default(),
+        branch: repository.branch().unwrap_or_default(),
+        file: options.settings.repository.kustomization.clone(),
+        entry: options.settings.entry(),
+    };
+    Ok((Some(Arc::new(repository)), Some(identity)))
+}
+
+/// Finds the control plane by its role label where its name is not in the cluster, and sets the beat of waits.
+async fn settings(options: &Options, reader: &Reader) -> Settings {
+    let mut settings = options.settings.clone();
+    if options.sandbox.is_some() {
+        // The embedded cluster's time is compressed, so what cannot be watched is asked more often.
+        settings.poll = Poll(Duration::from_millis(250));
+    }
+    let view = View::snapshot(reader.clone());
+    let named = view
+        .find::<Node>(&kinds::NODES, "", &settings.node.control_plane)
+        .await;
+    if let Ok(None) = named {
+        let label = "node-role.kubernetes.io/control-plane";
+        let found = view
+            .list::<Node>(&kinds::NODES, Scope::all().labels(label))
+            .await;
+        if let Some(name) = found
+            .ok()
+            .and_then(|nodes| nodes.first().and_then(|node| node.metadata.name.clone()))
+        {
+            settings.node.control_plane = name;
+        }
+    }
+    settings
+}
