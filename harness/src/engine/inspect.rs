@@ -2,15 +2,13 @@
 
 use std::collections::HashMap;
 
+use checks::view::View;
 use phases::order::{Step, steps};
 use reports::model::{Outcome, Phase, PhaseState, Severity};
 use tokio::time::Instant;
 
 use super::{ordered::Run, settle::settle};
-use crate::{
-    event::Event,
-    exit::{Exit, Halt},
-};
+use crate::exit::{Exit, Halt};
 
 impl Run<'_> {
     /// Asks what is selected. Actions are not carried out, and what they would have changed is asked as it is.
@@ -32,7 +30,7 @@ impl Run<'_> {
             let before = self.requests();
             self.recorder.phase_started(phase, checks.len())?;
             let cx = if wait {
-                let live = self.live();
+                let live = self.context(View::live(self.world.reader.clone()));
                 let limit = self
                     .options
                     .timeouts
@@ -104,10 +102,5 @@ impl Run<'_> {
             }
         }
         Ok(Exit::Passed)
-    }
-
-    /// A warning for whoever watches.
-    pub(super) fn warn(&self, text: impl Into<String>) {
-        self.recorder.tell(&Event::Warning(text.into()));
     }
 }

@@ -190,11 +190,16 @@ fn write(
     recorder.update(|report| report.state = Some(tables))?;
     recorder.finish(exit)?;
     let report = recorder.report();
-    let mut files = vec![("log".to_owned(), log_path)];
-    let kept = archive::keep(&state_folder, &log_folder, &report, options.report)
-        .map_err(|error| Halt::cannot_start(error.to_string(), "make room in the log folder"))?;
-    files.extend(kept.markdown.map(|path| ("report".to_owned(), path)));
-    files.push(("junit".to_owned(), kept.junit));
+    let archived = |error: archive::ArchiveError| Halt::cannot_start(error.to_string(), "make room in the log folder");
+    let now = Timestamp::now();
+    let kept = archive::archive(&state_folder, &log_folder, &report.node, now).map_err(archived)?;
+    let markdown = if options.report {
+        Some(archive::write_markdown(&log_folder, &report, now).map_err(archived)?)
+    } else {
+        None
+    };
+    let files = [("log", log_path), ("report", markdown), ("junit", kept.junit)];
+    let files = files.into_iter().filter_map(|(label, path)| Some((label.to_owned(), path?))).collect();
     if report.complete() && report.mode == Mode::Onboard {
         drop(recorder);
         archive::clear(&state_folder).map_err(|error| {

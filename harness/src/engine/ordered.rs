@@ -344,7 +344,7 @@ impl Run<'_> {
         self.context(View::snapshot(self.world.reader.clone()))
     }
 
-    fn context(&self, view: View) -> Context {
+    pub(super) fn context(&self, view: View) -> Context {
         Context {
             view,
             settings: Arc::clone(&self.world.settings),

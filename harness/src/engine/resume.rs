@@ -45,7 +45,7 @@ pub(super) fn begin(
     let loaded = match loaded {
         // --fresh is asked for where nothing can be read any more: the damaged files are archived as they are.
         Err(_) if begin.fresh => {
-            set_aside(state, logs)?;
+            archived(state, logs, &new)?;
             return Ok((
                 new,
                 Some(
@@ -194,32 +194,8 @@ pub(super) fn locked(error: &LockError, state: &StateFolder) -> Halt {
 
 fn archived(state: &StateFolder, logs: &LogFolder, old: &Report) -> Result<(), Halt> {
     let failed = |error: String| Halt::cannot_start(error, "make room in the log folder");
-    archive::keep(state, logs, old, false).map_err(|error| failed(error.to_string()))?;
+    archive::archive(state, logs, &old.node, Timestamp::now()).map_err(|error| failed(error.to_string()))?;
     archive::clear(state).map_err(|error| failed(error.to_string()))
-}
-
-/// Moves files that cannot be read to the log folder, as they are.
-fn set_aside(state: &StateFolder, logs: &LogFolder) -> Result<(), Halt> {
-    let stamp = Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
-    for path in [state.junit(), state.markdown(), state.state_json()] {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        if path.exists() {
-            let target = logs.path().join(format!("damaged-{stamp}-{name}"));
-            std::fs::rename(&path, &target).map_err(|error| {
-                Halt::cannot_start(
-                    format!(
-                        "{} could not be moved to {}: {error}",
-                        path.display(),
-                        target.display()
-                    ),
-                    "make room in the log folder",
-                )
-            })?;
-        }
-    }
-    Ok(())
 }
 
 fn unusable(message: String, hint: &str) -> Halt {
