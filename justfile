@@ -1,0 +1,37 @@
+# Chores by name. `just` alone lists them.
+
+_default:
+    @just --list
+
+# What CI does.
+ci:
+    .ci/run
+
+# Formatting and lints, warnings as errors.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# All tests, the way the README says.
+test:
+    cargo test --workspace
+
+# All tests, one process each.
+nextest:
+    cargo nextest run --workspace
+
+# Onboard k3s2 into the embedded cluster.
+demo:
+    cargo run -p harness -- --sandbox --report
+
+# Keep an embedded cluster for trying kubectl, resume and faults (from another terminal: --sandbox=DIR).
+serve dir:
+    cargo run -p harness -- --sandbox-serve {{dir}}
+
+# Licences and advisories of the dependencies; needs cargo-deny.
+deny:
+    cargo deny check
+
+# Write the generated documents anew.
+docs:
+    UPDATE_DOCS=1 cargo test -p harness -- docs
