@@ -38,10 +38,11 @@ impl Run<'_> {
                     .copied()
                     .unwrap_or_default();
                 let deadline = Instant::now() + limit;
+                let nothing = HashMap::new();
                 let settling = settle(
                     &checks,
                     &live,
-                    &HashMap::new(),
+                    &nothing,
                     deadline,
                     self.recorder.as_ref(),
                     &self.stop,

@@ -114,15 +114,21 @@ fn inspect(
     };
     let exit = warned(options, &recorder, run.inspect(wait)?);
     recorder.finish(exit)?;
-    let files = [("junit", &options.junit), ("markdown", &options.markdown)];
-    let files = files
-        .into_iter()
-        .filter_map(|(label, path)| Some((label.to_owned(), path.clone()?)))
-        .collect();
+    let report = recorder.report();
+    let markdown = match (&options.markdown, options.report) {
+        (Some(path), _) => Some(path.clone()),
+        (None, true) => {
+            let logs = LogFolder::open_or_create(&options.log_dir)
+                .map_err(|error| Halt::cannot_start(error.to_string(), ""))?;
+            Some(archive::write_markdown(&logs, &report, Timestamp::now()).map_err(unarchived)?)
+        }
+        (None, false) => None,
+    };
+    let files = [("report", markdown), ("junit", options.junit.clone())];
     Ok(Ended {
         exit,
-        report: recorder.report(),
-        files,
+        report,
+        files: named(files),
     })
 }
 
@@ -136,8 +142,8 @@ fn write(
     id: String,
     begin: resume::Begin,
 ) -> Result<Ended, Halt> {
-    let refused =
-        |error: reports::folder::FolderError| Halt::cannot_start(error.to_string(), error.hint());
+    // Its messages say what to do already.
+    let refused = |error: reports::folder::FolderError| Halt::cannot_start(error.to_string(), "");
     let state_folder = StateFolder::open_or_create(&options.state_dir).map_err(refused)?;
     let log_folder = LogFolder::open_or_create(&options.log_dir).map_err(refused)?;
     let lock =
@@ -153,18 +159,19 @@ fn write(
     let log = Log::create(
         &log_folder,
         &options.settings.node.name,
+        Mode::Onboard,
         Timestamp::now(),
         options.verbose,
     )
     .map_err(|error| Halt::cannot_start(error.to_string(), "name another folder with --log-dir"))?;
-    let log_path = log.path().to_owned();
+    let log_path = log.path().map(std::path::Path::to_owned);
     let sink: Arc<dyn Sink> = Arc::new(Logbook::new(log, sink));
     sink.event(&started(
         world,
         &id,
         begin.ordered(),
         resumed,
-        Some(log_path.clone()),
+        log_path.clone(),
     ));
     if let Some(warning) = warning {
         sink.event(&Event::Warning(warning));
@@ -190,16 +197,15 @@ fn write(
     recorder.update(|report| report.state = Some(tables))?;
     recorder.finish(exit)?;
     let report = recorder.report();
-    let archived = |error: archive::ArchiveError| Halt::cannot_start(error.to_string(), "make room in the log folder");
     let now = Timestamp::now();
-    let kept = archive::archive(&state_folder, &log_folder, &report.node, now).map_err(archived)?;
+    let kept =
+        archive::archive(&state_folder, &log_folder, &report.node, now).map_err(unarchived)?;
     let markdown = if options.report {
-        Some(archive::write_markdown(&log_folder, &report, now).map_err(archived)?)
+        Some(archive::write_markdown(&log_folder, &report, now).map_err(unarchived)?)
     } else {
         None
     };
-    let files = [("log", log_path), ("report", markdown), ("junit", kept.junit)];
-    let files = files.into_iter().filter_map(|(label, path)| Some((label.to_owned(), path?))).collect();
+    let files = named([("log", log_path), ("report", markdown), ("junit", kept.junit)]);
     if report.complete() && report.mode == Mode::Onboard {
         drop(recorder);
         archive::clear(&state_folder).map_err(|error| {
@@ -283,4 +289,16 @@ fn unwritable(error: reports::store::StoreError) -> Halt {
         error.to_string(),
         "make room, or name another folder with --state-dir",
     )
+}
+
+fn unarchived(error: archive::ArchiveError) -> Halt {
+    Halt::cannot_start(error.to_string(), "make room in the log folder, or name another with --log-dir")
+}
+
+/// The files that were written, with their labels.
+fn named<const N: usize>(files: [(&str, Option<PathBuf>); N]) -> Vec<(String, PathBuf)> {
+    files
+        .into_iter()
+        .filter_map(|(label, path)| Some((label.to_owned(), path?)))
+        .collect()
 }
