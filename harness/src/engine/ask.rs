@@ -116,6 +116,8 @@ mod tests {
         Ok(Verdict::pass(""))
     }
 
+    const REASONS: &[Reason] = &[Reason::new("Broken", "mend {node}")];
+
     const fn check(severity: Severity) -> Check {
         Check {
             id: "pre::x",
@@ -127,7 +129,7 @@ mod tests {
             after: None,
             criterion: Criterion::Beyond,
             why: "x",
-            reasons: &[Reason::new("Broken", "mend {node}")],
+            reasons: REASONS,
             ask: ask!(never),
         }
     }

@@ -38,27 +38,27 @@ impl Logbook {
                 ..
             } => {
                 let word = if *resumed { "resumes" } else { "begins" };
-                log.info(&format!(
+                log.info(format!(
                     "run {run} {word}: node {node}, cluster {} ({})",
                     cluster.name, cluster.server
                 ));
                 if let Some(one) = repository {
-                    log.info(&format!(
+                    log.info(format!(
                         "repository {} {}, {} in {}",
                         one.remote, one.branch, one.entry, one.file
                     ));
                 }
             }
-            Event::PhaseStarted { phase, cases } => log.progress(&format!(
+            Event::PhaseStarted { phase, cases } => log.progress(format!(
                 "phase {}/9 {phase} begins, {cases} checks and actions",
                 phase.number()
             )),
             Event::Advice(text) => log.info(text),
             Event::CaseStarted { id, action } => {
                 if *action {
-                    log.info(&format!("{id} begins"));
+                    log.info(format!("{id} begins"));
                 } else {
-                    log.debug(&format!("{id} begins"));
+                    log.debug(format!("{id} begins"));
                 }
             }
             Event::CaseEnded(case) => {
@@ -70,7 +70,7 @@ impl Logbook {
                 let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
                 if *awaited != waiting.seen {
                     let (since, limit) = (waiting.since.as_secs(), waiting.limit.as_secs());
-                    log.progress(&format!(
+                    log.progress(format!(
                         "{} waits since {since} s of {limit} s: {}",
                         waiting.id, waiting.seen
                     ));
@@ -90,13 +90,13 @@ impl Logbook {
                     took.as_secs_f64()
                 );
                 if *state == PhaseState::Failed {
-                    log.error(&line)
+                    log.error(line)
                 } else {
-                    log.success(&line)
+                    log.success(line)
                 }
             }
             Event::PhaseSkipped { phase, why } => {
-                log.info(&format!("phase {phase} is not run: {why}"))
+                log.info(format!("phase {phase} is not run: {why}"))
             }
             Event::Warning(text) => log.warn(text),
         }
@@ -111,16 +111,16 @@ impl Logbook {
             ended.message
         );
         match ended.outcome {
-            Outcome::Pass => log.success(&line),
-            Outcome::Warn => log.warn(&line),
-            Outcome::Fail | Outcome::Error => log.error(&line),
-            Outcome::Skip | Outcome::Blocked => log.info(&line),
+            Outcome::Pass => log.success(line),
+            Outcome::Warn => log.warn(line),
+            Outcome::Fail | Outcome::Error => log.error(line),
+            Outcome::Skip | Outcome::Blocked => log.info(line),
         }
         for fact in &ended.evidence {
-            log.debug(&format!("{id} saw {fact}"));
+            log.debug(format!("{id} saw {fact}"));
         }
         if !ended.hint.is_empty() && matches!(ended.outcome, Outcome::Fail | Outcome::Error) {
-            log.info(&format!("{id} do {}", ended.hint));
+            log.info(format!("{id} do {}", ended.hint));
         }
     }
 }

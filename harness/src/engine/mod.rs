@@ -59,7 +59,7 @@ pub(crate) fn run(
     stop: Stop,
 ) -> Result<Ended, Halt> {
     let id = format!("{:08x}", fastrand::u32(..));
-    let mut world = runtime.block_on(start::find(options, &id))?;
+    let world = runtime.block_on(start::find(options, &id))?;
     match options.purpose {
         Purpose::Inspect { apply: false, wait } => {
             inspect(options, &world, runtime, sink, stop, id, wait)
@@ -70,7 +70,7 @@ pub(crate) fn run(
                 fresh: false,
                 join: true,
             };
-            write(options, &mut world, runtime, sink, stop, id, begin)
+            write(options, &world, runtime, sink, stop, id, begin)
         }
         Purpose::Onboard { resume, fresh, .. } => {
             let begin = resume::Begin {
@@ -78,7 +78,7 @@ pub(crate) fn run(
                 fresh,
                 join: false,
             };
-            write(options, &mut world, runtime, sink, stop, id, begin)
+            write(options, &world, runtime, sink, stop, id, begin)
         }
     }
 }
@@ -135,7 +135,7 @@ fn inspect(
 /// Runs phases with their actions: under the lock, on the record.
 fn write(
     options: &Options,
-    world: &mut World,
+    world: &World,
     runtime: &Runtime,
     sink: Arc<dyn Sink>,
     stop: Stop,
@@ -205,7 +205,11 @@ fn write(
     } else {
         None
     };
-    let files = named([("log", log_path), ("report", markdown), ("junit", kept.junit)]);
+    let files = named([
+        ("log", log_path),
+        ("report", markdown),
+        ("junit", kept.junit),
+    ]);
     if report.complete() && report.mode == Mode::Onboard {
         drop(recorder);
         archive::clear(&state_folder).map_err(|error| {
@@ -292,7 +296,10 @@ fn unwritable(error: reports::store::StoreError) -> Halt {
 }
 
 fn unarchived(error: archive::ArchiveError) -> Halt {
-    Halt::cannot_start(error.to_string(), "make room in the log folder, or name another with --log-dir")
+    Halt::cannot_start(
+        error.to_string(),
+        "make room in the log folder, or name another with --log-dir",
+    )
 }
 
 /// The files that were written, with their labels.

@@ -194,7 +194,8 @@ pub(super) fn locked(error: &LockError, state: &StateFolder) -> Halt {
 
 fn archived(state: &StateFolder, logs: &LogFolder, old: &Report) -> Result<(), Halt> {
     let failed = |error: String| Halt::cannot_start(error, "make room in the log folder");
-    archive::archive(state, logs, &old.node, Timestamp::now()).map_err(|error| failed(error.to_string()))?;
+    archive::archive(state, logs, &old.node, Timestamp::now())
+        .map_err(|error| failed(error.to_string()))?;
     archive::clear(state).map_err(|error| failed(error.to_string()))
 }
 
