@@ -86,7 +86,10 @@ impl Hand {
             .body(serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?)
             .map_err(kube::Error::HttpError)?;
         let answer: Value = self.client.request(request).await?;
-        if deletes && answer["kind"] != "Status" && !super::make::deleting(&answer) {
+        let meta = &answer["metadata"];
+        let lingers = !super::make::items(&meta["finalizers"]).is_empty()
+            || meta["deletionGracePeriodSeconds"].as_u64().is_some_and(|seconds| seconds > 0);
+        if deletes && answer["kind"] != "Status" && !lingers {
             // Gone: the answer is its last state.
             self.mirror.remove(&answer);
             return Ok(Value::Null);

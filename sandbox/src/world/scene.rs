@@ -19,7 +19,15 @@ use super::{
     make::{name, namespace, text},
 };
 
-type Shelf = BTreeMap<(String, String), Arc<Value>>;
+type Key = (String, String);
+
+/// The objects of one kind.
+#[derive(Debug, Default)]
+struct Shelf {
+    there: BTreeMap<Key, Arc<Value>>,
+    /// At which version an object went: an answer that was on its way meanwhile must not bring it back.
+    gone: BTreeMap<Key, u64>,
+}
 
 /// The objects as the world last saw them.
 #[derive(Debug)]
@@ -52,19 +60,19 @@ impl Mirror {
 
     /// Every object of the kind, in the order of namespaces and names.
     pub(crate) fn list(&self, res: &Res) -> Vec<Arc<Value>> {
-        self.read(|shelves| shelves.get(&res.shelf()).map(|shelf| shelf.values().cloned().collect()).unwrap_or_default())
+        self.read(|shelves| shelves.get(&res.shelf()).map(|shelf| shelf.there.values().cloned().collect()).unwrap_or_default())
     }
 
     /// One object.
     pub(crate) fn get(&self, res: &Res, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let key = (namespace.to_owned(), name.to_owned());
-        self.read(|shelves| shelves.get(&res.shelf())?.get(&key).cloned())
+        self.read(|shelves| shelves.get(&res.shelf())?.there.get(&key).cloned())
     }
 
     /// The stored state of an object that describes itself.
     pub(crate) fn find(&self, like: &Value) -> Option<Arc<Value>> {
         let key = (namespace(like).to_owned(), name(like).to_owned());
-        self.read(|shelves| shelves.get(&shelf_of(like))?.get(&key).cloned())
+        self.read(|shelves| shelves.get(&shelf_of(like))?.there.get(&key).cloned())
     }
 
     /// Takes an object in, unless a newer state of it is here already.
@@ -73,8 +81,12 @@ impl Mirror {
         let mut changed = false;
         if let Ok(mut shelves) = self.shelves.write() {
             let shelf = shelves.entry(shelf).or_default();
-            if shelf.get(&key).is_none_or(|there| version(there) < version(&object) || version(&object) == 0) {
-                changed = shelf.insert(key, Arc::new(object)).is_none_or(|_| true);
+            let new = version(&object);
+            let newer = shelf.there.get(&key).is_none_or(|there| version(there) < new);
+            let ghost = shelf.gone.get(&key).is_some_and(|gone| new <= *gone);
+            if new == 0 || (newer && !ghost) {
+                shelf.there.insert(key, Arc::new(object));
+                changed = true;
             }
         }
         if changed {
@@ -85,11 +97,16 @@ impl Mirror {
     /// Forgets an object that was deleted, unless it has come back since.
     pub(crate) fn remove(&self, object: &Value) {
         let (shelf, key) = (shelf_of(object), (namespace(object).to_owned(), name(object).to_owned()));
-        if let Ok(mut shelves) = self.shelves.write()
-            && let Some(shelf) = shelves.get_mut(&shelf)
-            && shelf.get(&key).is_some_and(|there| version(there) <= version(object))
-        {
-            shelf.remove(&key);
+        if let Ok(mut shelves) = self.shelves.write() {
+            let shelf = shelves.entry(shelf).or_default();
+            let last = version(object);
+            if shelf.there.get(&key).is_some_and(|there| version(there) <= last) {
+                shelf.there.remove(&key);
+            }
+            if last > 0 {
+                let gone = shelf.gone.entry(key).or_default();
+                *gone = last.max(*gone);
+            }
         }
         self.wake();
     }
@@ -101,14 +118,14 @@ impl Mirror {
             .map(|object| ((namespace(&object).to_owned(), name(&object).to_owned()), Arc::new(object)))
             .collect();
         if let Ok(mut shelves) = self.shelves.write() {
-            shelves.insert(res.shelf(), shelf);
+            shelves.entry(res.shelf()).or_default().there = shelf;
         }
         self.wake();
     }
 
     /// Everything, in no order that matters.
     pub(crate) fn all(&self) -> Vec<Arc<Value>> {
-        self.read(|shelves| shelves.values().flat_map(BTreeMap::values).cloned().collect())
+        self.read(|shelves| shelves.values().flat_map(|shelf| shelf.there.values()).cloned().collect())
     }
 
     fn read<T>(&self, look: impl FnOnce(&BTreeMap<String, Shelf>) -> T) -> T {
@@ -324,4 +341,30 @@ impl Scene<'_> {
 pub(crate) trait Actor: Send + 'static {
     /// What it would change now.
     fn step(&mut self, scene: &Scene<'_>) -> Vec<Change>;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::world::kinds::PODS;
+
+    #[test]
+    fn an_answer_that_comes_late_brings_no_object_back() {
+        let pod = |version: u32| {
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {
+                "name": "a", "namespace": "n", "resourceVersion": version.to_string(),
+            }})
+        };
+        let mirror = Mirror::default();
+        mirror.put(pod(3));
+        mirror.put(pod(2));
+        assert_eq!(mirror.get(&PODS, "n", "a").unwrap()["metadata"]["resourceVersion"], "3");
+        mirror.remove(&pod(5));
+        mirror.put(pod(4));
+        assert!(mirror.get(&PODS, "n", "a").is_none());
+        mirror.put(pod(6));
+        assert!(mirror.get(&PODS, "n", "a").is_some());
+    }
 }
