@@ -11,6 +11,7 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
     let parts: &[&'static [Check]] = match phase {
         Phase::PreValidation => &[
             crate::pre::api::CHECKS,
+            crate::pre::permissions::CHECKS,
             crate::pre::cluster::CHECKS,
             crate::pre::flux::CHECKS,
             crate::pre::longhorn::CHECKS,

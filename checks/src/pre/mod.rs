@@ -11,4 +11,5 @@ mod dial;
 pub(crate) mod example;
 pub mod flux;
 pub mod longhorn;
+pub mod permissions;
 pub mod volumes;
