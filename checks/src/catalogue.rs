@@ -13,6 +13,7 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::pre::api::CHECKS,
             crate::pre::permissions::CHECKS,
             crate::pre::cluster::CHECKS,
+            crate::pre::services::CHECKS,
             crate::pre::flux::CHECKS,
             crate::pre::longhorn::CHECKS,
             crate::pre::volumes::CHECKS,

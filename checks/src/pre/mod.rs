@@ -12,4 +12,5 @@ pub(crate) mod example;
 pub mod flux;
 pub mod longhorn;
 pub mod permissions;
+pub mod services;
 pub mod volumes;
