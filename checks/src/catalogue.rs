@@ -45,7 +45,11 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::security::kubelet::CHECKS,
         ],
         Phase::PostValidation => &[crate::post::CHECKS],
-        Phase::HealthVerification => &[crate::health::CHECKS],
+        Phase::HealthVerification => &[
+            crate::health::cluster::CHECKS,
+            crate::health::history::CHECKS,
+            crate::health::services::CHECKS,
+        ],
     };
     parts.iter().copied().flatten().collect()
 }

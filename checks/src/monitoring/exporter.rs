@@ -200,7 +200,7 @@ pub(super) async fn address(cx: &Context) -> Result<Option<IpAddr>, crate::view:
 }
 
 /// Whether a target is node-exporter: by its job, by the pod behind it, or by the port that is its own.
-fn is_exporter_target(target: &Target) -> bool {
+pub(crate) fn is_exporter_target(target: &Target) -> bool {
     target.is_called("node-exporter")
         || target
             .discovered_labels

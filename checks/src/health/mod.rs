@@ -1,0 +1,5 @@
+//! `health`: would you give it work?
+
+pub mod cluster;
+pub mod history;
+pub mod services;
