@@ -9,6 +9,7 @@
 
 mod build;
 mod catalogue;
+mod cleanup;
 mod cli;
 mod config;
 mod engine;
@@ -20,8 +21,10 @@ mod options;
 mod progress;
 mod render;
 mod run;
+mod sandbox_mode;
 mod selection;
 mod signals;
+mod status;
 mod summary;
 mod term;
 #[cfg(test)]
@@ -60,6 +63,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Halt> {
             "--status and --resume work, and --phase or a filter asks without changing anything",
         )),
         Task::Run => run::run(cli),
-        Task::Status | Task::Cleanup | Task::Serve(_) => Err(Halt::cannot_start("not built", "")),
+        Task::Status => status::show(cli),
+        Task::Cleanup => cleanup::clean_up(cli),
+        Task::Serve(dir) => sandbox_mode::serve(cli, &dir),
     }
 }

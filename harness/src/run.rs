@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, sync::Arc};
 
-use phases::Stopper;
+use phases::{Stop, Stopper};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     exit::{Exit, Halt},
     options::{Format, Options, Purpose},
     progress::Progress,
-    render, selection, signals,
+    render, sandbox_mode, selection, signals,
     summary::Summary,
     term::{self, Look},
 };
@@ -22,32 +22,54 @@ use crate::{
 /// # Errors
 /// It could not start; see [`engine::run`].
 pub(crate) fn run(cli: &Cli) -> Result<Exit, Halt> {
-    let options = build::from_environment(cli)?;
+    let mut options = build::from_environment(cli)?;
     selection::choose(&options.selection, catalogue::all())?;
     let runtime = runtime()?;
-    let stopper = Stopper::default();
-    signals::listen(&runtime, stopper.clone())
-        .map_err(|error| Halt::cannot_start(format!("signals cannot be heard: {error}"), ""))?;
+    let stop = stop_on_signals(&runtime)?;
     let (stdout, stderr) = (Look::stdout(cli.color), Look::stderr(cli.color));
     let progress = Arc::new(Progress::new(stderr));
-    let sink = render::sink(&options, stdout, stderr, Arc::clone(&progress));
-    let ended = engine::run(&options, &runtime, sink, stopper.listener());
+    if options.sandbox.is_some() {
+        progress.doing("starting the embedded cluster");
+    }
+    let sandbox = sandbox_mode::open(&mut options, &runtime, &stop);
     progress.rest();
-    let ended = ended?;
-    summarise(&options, &ended, stdout, stderr);
-    Ok(ended.exit)
+    let sandbox = sandbox?;
+    let sink = render::sink(&options, stdout, stderr, Arc::clone(&progress));
+    let ended = engine::run(&options, &runtime, sink, stop.clone());
+    progress.rest();
+    let result = ended.map(|ended| {
+        summarise(cli, &options, &ended, stdout, stderr);
+        ended.exit
+    });
+    if let Some(sandbox) = sandbox {
+        sandbox_mode::close(sandbox, &options, &runtime, &stop);
+    }
+    result
+}
+
+/// Lets Ctrl-C and SIGTERM end what goes on in this runtime.
+///
+/// # Errors
+/// The system does not let us listen.
+pub(crate) fn stop_on_signals(runtime: &Runtime) -> Result<Stop, Halt> {
+    let stopper = Stopper::default();
+    let stop = stopper.listener();
+    signals::listen(runtime, stopper)
+        .map_err(|error| Halt::cannot_start(format!("signals cannot be heard: {error}"), ""))?;
+    Ok(stop)
 }
 
 /// The last screen.
-fn summarise(options: &Options, ended: &Ended, stdout: Look, stderr: Look) {
+fn summarise(cli: &Cli, options: &Options, ended: &Ended, stdout: Look, stderr: Look) {
+    let again = sandbox_mode::again(cli);
     let summary = Summary {
         report: &ended.report,
         exit: ended.exit,
         files: &ended.files,
         ordered: matches!(options.purpose, Purpose::Onboard { .. }),
         fail_on_warn: options.fail_on_warn,
-        again: "",
-        ephemeral: false,
+        again: &again,
+        ephemeral: sandbox_mode::ephemeral(options),
     };
     match options.format {
         Format::Pretty => summary

@@ -1,0 +1,281 @@
+//! `--cleanup`: removes what runs of this program left in the cluster, found by its label.
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use checks::cluster::Connection;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, ListParams, Preconditions},
+};
+use reports::{folder::StateFolder, lock};
+
+use crate::{
+    build,
+    cli::Cli,
+    exit::{Exit, Halt},
+    options::{Format, Options},
+    sandbox_mode,
+    term::{self, Look},
+    text::{clean, count},
+};
+
+/// What every object carries that a run makes for itself.
+const LABEL: &str = "app.kubernetes.io/managed-by=onboarding";
+
+/// Something that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    kind: &'static str,
+    namespace: Option<String>,
+    name: String,
+    uid: Option<String>,
+}
+
+impl Found {
+    fn shown(&self) -> String {
+        let place = self
+            .namespace
+            .as_ref()
+            .map(|namespace| format!(" -n {namespace}"))
+            .unwrap_or_default();
+        clean(&format!("{} {}{place}", self.kind, self.name))
+    }
+}
+
+/// Carries out `--cleanup`.
+///
+/// # Errors
+/// The cluster cannot be reached, a run is going, or nobody agreed.
+pub(crate) fn clean_up(cli: &Cli) -> Result<Exit, Halt> {
+    let mut options = build::from_environment(cli)?;
+    refuse_while_running(&options)?;
+    let runtime = crate::run::runtime()?;
+    let stop = crate::run::stop_on_signals(&runtime)?;
+    let sandbox = sandbox_mode::open(&mut options, &runtime, &stop)?;
+    let result = (|| {
+        let client = runtime.block_on(client(&options))?;
+        let found = runtime.block_on(find(&client, &options.settings.probe.namespace))?;
+        remove(cli, &client, &found, |work| runtime.block_on(work))
+    })();
+    if let Some(sandbox) = sandbox {
+        sandbox_mode::close(sandbox, &options, &runtime, &stop);
+    }
+    result
+}
+
+fn refuse_while_running(options: &Options) -> Result<(), Halt> {
+    let Ok(Some(state)) = StateFolder::open(&options.state_dir) else {
+        return Ok(());
+    };
+    match lock::held_by(&state) {
+        Ok(Some(holder)) => Err(Halt::new(
+            Exit::Locked,
+            format!("what it made may still be in use: {holder} is going on"),
+            "wait for it, or end it",
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn client(options: &Options) -> Result<Client, Halt> {
+    let connection = Connection::open(
+        options.kubeconfig.as_deref(),
+        options.context.as_deref(),
+        "cleanup",
+    )
+    .await
+    .map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))?;
+    phases::writer(&connection).map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))
+}
+
+async fn find(client: &Client, namespace: &str) -> Result<Vec<Found>, Halt> {
+    let labelled = ListParams::default().labels(LABEL);
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: kube::Error| {
+            Halt::cannot_start(
+                format!("{what} labelled {LABEL} could not be listed: {error}"),
+                format!("see whether you may: kubectl auth can-i list {what} --all-namespaces"),
+            )
+        }
+    };
+    let pods = Api::<Pod>::all(client.clone())
+        .list(&labelled)
+        .await
+        .map_err(failed("pods"))?;
+    let namespaces = Api::<Namespace>::all(client.clone())
+        .list(&labelled)
+        .await
+        .map_err(failed("namespaces"))?;
+    let pods = pods.into_iter().map(|pod| Found {
+        kind: "pod",
+        namespace: pod.namespace(),
+        uid: pod.uid(),
+        name: pod.name_any(),
+    });
+    // A label is quickly put on something else; a namespace goes with everything in it, so its name must be ours too.
+    let namespaces = namespaces
+        .into_iter()
+        .filter(|one| one.name_any() == namespace)
+        .map(|one| Found {
+            kind: "namespace",
+            namespace: None,
+            uid: one.uid(),
+            name: one.name_any(),
+        });
+    Ok(pods.chain(namespaces).collect())
+}
+
+fn remove(
+    cli: &Cli,
+    client: &Client,
+    found: &[Found],
+    block_on: impl Fn(
+        std::pin::Pin<Box<dyn Future<Output = Result<(), kube::Error>> + Send>>,
+    ) -> Result<(), kube::Error>,
+) -> Result<Exit, Halt> {
+    let say = |line: &str| {
+        if cli.format != Some(Format::Json) {
+            term::out(line);
+        }
+    };
+    if found.is_empty() {
+        say(&format!(
+            "nothing to remove: no pod and no namespace of this program is labelled {LABEL}"
+        ));
+        tell(cli, found, 0);
+        return Ok(Exit::Passed);
+    }
+    say(&format!(
+        "left by runs of this program ({}):",
+        count(found.len(), "object")
+    ));
+    for one in found {
+        say(&format!("  {}", one.shown()));
+    }
+    if !agreed(cli)? {
+        say("nothing was removed");
+        return Ok(Exit::RollbackIncomplete);
+    }
+    let look = Look::stdout(cli.color);
+    let mut removed = 0;
+    for one in found {
+        match block_on(Box::pin(delete(client.clone(), one.clone()))) {
+            Ok(()) => {
+                removed += 1;
+                say(&format!("{} {}", look.good("removed"), one.shown()));
+            }
+            Err(error) => say(&format!(
+                "{} {}: {}",
+                look.bad("FAILED"),
+                one.shown(),
+                clean(&error.to_string())
+            )),
+        }
+    }
+    tell(cli, found, removed);
+    if removed == found.len() {
+        Ok(Exit::Passed)
+    } else {
+        Ok(Exit::RollbackIncomplete)
+    }
+}
+
+/// Deletes what was found and nothing that took its name since. What has gone by itself is removed.
+async fn delete(client: Client, one: Found) -> Result<(), kube::Error> {
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: one.uid.clone(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    let result = match &one.namespace {
+        Some(namespace) => Api::<Pod>::namespaced(client, namespace)
+            .delete(&one.name, &parameters)
+            .await
+            .map(drop),
+        None => Api::<Namespace>::all(client)
+            .delete(&one.name, &parameters)
+            .await
+            .map(drop),
+    };
+    match result {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other,
+    }
+}
+
+fn agreed(cli: &Cli) -> Result<bool, Halt> {
+    if cli.yes {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Halt::new(
+            Exit::RollbackIncomplete,
+            "nobody can be asked whether to remove it, since standard input is no terminal; nothing was removed",
+            "add --yes to remove it without being asked",
+        ));
+    }
+    term::err("Remove it? Type yes:");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    Ok(read.is_ok() && answer.trim() == "yes")
+}
+
+fn tell(cli: &Cli, found: &[Found], removed: usize) {
+    if cli.format == Some(Format::Json) {
+        let objects: Vec<String> = found.iter().map(Found::shown).collect();
+        term::out(
+            &serde_json::json!({
+                "schema": reports::model::SCHEMA,
+                "event": "cleanup",
+                "at": jiff::Timestamp::now(),
+                "found": objects,
+                "removed": removed,
+            })
+            .to_string(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn it_refuses_while_a_run_is_going() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let arguments = [
+            "harness",
+            "--cleanup",
+            "--state-dir",
+            state.to_str().unwrap(),
+        ];
+        let cli = Cli::try_parse_from(arguments).unwrap();
+        let options = build::from_environment(&cli).unwrap();
+        assert!(refuse_while_running(&options).is_ok());
+        let folder = StateFolder::open_or_create(&state).unwrap();
+        let lock = lock::Lock::take(&folder, "7f3a91c2").unwrap();
+        let halt = refuse_while_running(&options).unwrap_err();
+        assert_eq!(halt.exit, Exit::Locked);
+        assert!(halt.message.contains("7f3a91c2"));
+        drop(lock);
+        assert!(refuse_while_running(&options).is_ok());
+    }
+
+    #[test]
+    fn objects_are_named_as_kubectl_takes_them() {
+        let pod = Found {
+            kind: "pod",
+            namespace: Some("onboarding-probe".into()),
+            name: "probe-1".into(),
+            uid: None,
+        };
+        assert_eq!(pod.shown(), "pod probe-1 -n onboarding-probe");
+    }
+}
