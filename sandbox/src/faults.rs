@@ -84,6 +84,7 @@ const CATALOGUE: &[Fault] = &[
     fault("target-down", "Prometheus cannot scrape the node-exporter of the new node."),
     fault("kubelet-not-scraped", "Prometheus cannot scrape the kubelet of the new node."),
     // Security
+    fault("node-rights-missing", "The API server was started without the node authorizer: nodes have no rights."),
     fault("node-limits-broken", "Somebody has made every node a cluster administrator."),
     fault("kubelet-anonymous", "The kubelet of the new node lets anybody in."),
     // The wire: about one request in seven

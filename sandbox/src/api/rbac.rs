@@ -106,6 +106,7 @@ pub(crate) fn authorize(store: &Store, user: &User, attributes: &Attributes) -> 
         };
     }
     if let Some(node) = node_authorizer::node_of(user)
+        && store.authorizes_nodes()
         && node_authorizer::allows(store, node, attributes)
     {
         return Decision {

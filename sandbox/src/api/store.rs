@@ -51,6 +51,8 @@ pub struct Store {
     pub(crate) registry: Registry,
     inner: Mutex<Inner>,
     ca: std::sync::OnceLock<String>,
+    /// The node authorizer is switched off, as with `--authorization-mode=RBAC`.
+    no_node_authorizer: std::sync::atomic::AtomicBool,
     /// Told when something may have to be cleaned up after: a namespace or a definition that is going away.
     pub(crate) sweep: Notify,
 }
@@ -90,8 +92,18 @@ impl Store {
                 shelves: HashMap::new(),
             }),
             ca: std::sync::OnceLock::new(),
+            no_node_authorizer: std::sync::atomic::AtomicBool::new(false),
             sweep: Notify::new(),
         }
+    }
+
+    /// Says whether the node authorizer answers; without it nodes have only the rights that RBAC gives them.
+    pub fn authorize_nodes(&self, on: bool) {
+        self.no_node_authorizer.store(!on, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    pub(crate) fn authorizes_nodes(&self) -> bool {
+        !self.no_node_authorizer.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Says which certificate authority namespaces are told of.

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::{
     cast::{Cast, Pace},
     controllers::Controllers,
+    events::Reporter,
     flux::Flux,
     hand::{Hand, follow},
     k3s::K3s,
@@ -48,6 +49,7 @@ impl Engine {
         engine.add(shared, client, K3s::new(store.clone(), false));
         engine.add(shared, client, Flux::new(&shared.cast, store));
         engine.add(shared, client, Longhorn);
+        engine.add(shared, client, Reporter::default());
         engine
     }
 

@@ -113,6 +113,7 @@ impl Fate {
                 }));
                 self.present(&LH_NODES, stray, on).await;
             }
+            "node-rights-missing" => self.store.authorize_nodes(!on),
             "node-password-conflict" => self.leave_password(on).await,
             _ => {}
         }

@@ -65,6 +65,9 @@ pub(crate) fn collection(api_version: &str, plural: &str, namespace: &str) -> St
     }
 }
 
+/// Events are written and never looked at.
+pub(crate) static EVENTS: Res = Res::of("", "v1", "Event", "events", true);
+
 /// The kind of an object as it describes itself, when it is one that the world deals with.
 pub(crate) fn of(object: &Value) -> Option<&'static Res> {
     by_kind(object["apiVersion"].as_str()?, object["kind"].as_str()?)
@@ -73,7 +76,7 @@ pub(crate) fn of(object: &Value) -> Option<&'static Res> {
 /// The kind with this `apiVersion` and `kind`; the version is not looked at, since the world knows one of each.
 pub(crate) fn by_kind(api_version: &str, kind: &str) -> Option<&'static Res> {
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    ALL.iter().copied().find(|res| res.group == group && res.kind == kind)
+    ALL.iter().copied().chain([&EVENTS]).find(|res| res.group == group && res.kind == kind)
 }
 
 macro_rules! kinds {

@@ -8,6 +8,7 @@ mod begin;
 mod cast;
 mod controllers;
 mod engine;
+mod events;
 mod fate;
 mod flux;
 mod git;

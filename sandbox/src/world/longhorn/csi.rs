@@ -45,6 +45,10 @@ fn bytes(quantity: &str) -> u64 {
 /// Makes a volume for every claim of a Longhorn class that has none.
 pub(crate) fn provision(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     for claim in scene.list(&CLAIMS) {
+        if claim["spec"]["storageClassName"].is_null() && claim["spec"]["volumeName"].is_null() && !deleting(&claim) {
+            default_class(scene, &claim, changes);
+            continue;
+        }
         let Some(class) = scene.get(&STORAGE_CLASSES, "", text(&claim["spec"]["storageClassName"])) else { continue };
         if class["provisioner"] != DRIVER || claim["status"]["phase"] == "Bound" || deleting(&claim) {
             continue;
@@ -73,6 +77,16 @@ pub(crate) fn provision(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         if volume["spec"]["csi"]["driver"] == DRIVER && volume["status"]["phase"] != "Bound" {
             changes.push(Change::status(&VOLUMES, &volume, json!({"phase": "Bound"})));
         }
+    }
+}
+
+/// A claim that names no class gets the default one.
+fn default_class(scene: &Scene<'_>, claim: &Value, changes: &mut Vec<Change>) {
+    let default = scene.list(&STORAGE_CLASSES).into_iter().find(|class| {
+        class["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] == "true"
+    });
+    if let Some(class) = default {
+        changes.push(Change::spec(&CLAIMS, claim, json!({"spec": {"storageClassName": name(&class)}})));
     }
 }
 

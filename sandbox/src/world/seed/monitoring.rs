@@ -133,6 +133,16 @@ fn monitors() -> Vec<Value> {
         }))
     })
     .collect();
+    // The operator keeps this one: its endpoints are the nodes, not pods.
+    all.push(object("v1", "Service", "kube-system", "kube-prometheus-stack-kubelet", json!({
+        "metadata": {"labels": {
+            "app.kubernetes.io/name": "kubelet", "k8s-app": "kubelet", "app.kubernetes.io/managed-by": "prometheus-operator",
+        }},
+        "spec": {
+            "type": "ClusterIP", "clusterIP": "None", "clusterIPs": ["None"],
+            "ports": [{"name": "https-metrics", "port": 10250, "protocol": "TCP", "targetPort": 10250}],
+        },
+    })));
     all.push(object(API, "PodMonitor", "flux-system", "flux-system", json!({
         "metadata": {"labels": release()},
         "spec": {
