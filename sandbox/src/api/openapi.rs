@@ -12,7 +12,7 @@ pub(crate) fn answer(core: &Core, rest: &[&str], accept: &str) -> Option<Answer>
     match rest {
         // Old clients want protobuf: the version alone is a whole document without definitions.
         ["v2"] if accept.contains("protobuf") => {
-            let media = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+            let media = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
             Some(Answer::raw(200, media, b"\x0a\x032.0".to_vec()))
         }
         ["v2"] => Some(Answer::json(

@@ -1,5 +1,7 @@
 //! Label and field selectors, as they stand in a query.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{refusal::Refusal, resource::Resource};
@@ -251,27 +253,21 @@ fn split_terms(text: &str) -> Vec<String> {
     terms
 }
 
-fn field_text(object: &Value, field: &str) -> String {
+fn field_text<'a>(object: &'a Value, field: &str) -> Cow<'a, str> {
     let mut value = object;
     for part in field.split('.') {
         value = &value[part];
     }
+    let component = || object["source"]["component"].as_str().unwrap_or_default();
     match value {
         Value::Null if field == "spec.unschedulable" || field == "spec.hostNetwork" => {
-            "false".to_owned()
+            "false".into()
         }
-        Value::Null if field == "status.replicas" => "0".to_owned(),
-        Value::Null if field == "source" => object["source"]["component"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Object(_) if field == "source" => object["source"]["component"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        Value::Null => String::new(),
-        other => other.to_string(),
+        Value::Null if field == "status.replicas" => "0".into(),
+        Value::Null | Value::Object(_) if field == "source" => component().into(),
+        Value::String(text) => text.into(),
+        Value::Null => "".into(),
+        other => other.to_string().into(),
     }
 }
 

@@ -119,7 +119,7 @@ async fn reading() {
         return;
     };
     kubectl
-        .says("version", &["Server Version: v1.36.2+k3s1"])
+        .says("version", &["Server Version:", "v1.36.2+k3s1"])
         .await;
     kubectl
         .says(
@@ -244,7 +244,7 @@ async fn writing() {
     kubectl.says("label node n1 color=red", &["labeled"]).await;
     kubectl.says("get nodes -l color=red", &["n1"]).await;
     kubectl
-        .says("annotate node n1 note=x", &["annotated"])
+        .says("annotate node n1 note=x", &["node/n1 annotate"])
         .await;
     kubectl
         .says("taint node n1 k=v:NoSchedule", &["tainted"])
