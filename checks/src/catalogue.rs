@@ -18,7 +18,12 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::pre::longhorn::CHECKS,
             crate::pre::volumes::CHECKS,
         ],
-        Phase::GitopsActivation => &[crate::gitops::CHECKS],
+        Phase::GitopsActivation => &[
+            crate::gitops::CLONE,
+            crate::gitops::MANIFESTS,
+            crate::gitops::BUILDERS,
+            crate::gitops::TAKEN,
+        ],
         Phase::NodeJoinMonitoring => &[
             crate::join::ARRIVAL,
             crate::join::IDENTITY,
