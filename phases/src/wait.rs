@@ -42,6 +42,8 @@ pub enum Look<T, E> {
     Done(T),
     /// Not yet; what was seen.
     NotYet(String),
+    /// Not yet, because of this check or action; what was seen of it.
+    NotYetFor(&'static str, String),
     /// It can never be so.
     Never(E),
 }
@@ -83,16 +85,19 @@ impl Wait<'_> {
         F: Future<Output = Look<T, E>>,
     {
         let begun = Instant::now();
-        let limit = self.deadline.saturating_duration_since(begun);
+        // In whole seconds: the few milliseconds since the phase began are nothing that a person should read.
+        let left = self.deadline.saturating_duration_since(begun);
+        let limit = Duration::from_secs(left.as_secs_f64().ceil() as u64);
         let mut changes = self.view.changes();
         // What cannot be watched is asked for again at a beat of its own, however often the rest changes.
         let mut beat = begun + jitter(self.poll);
         let ended = loop {
             changes.mark_unchanged();
-            let seen = match look().await {
+            let (id, seen) = match look().await {
                 Look::Done(value) => break Ok(value),
                 Look::Never(error) => break Err(Unmet::Never(error)),
-                Look::NotYet(seen) => seen,
+                Look::NotYet(seen) => (self.id, seen),
+                Look::NotYetFor(id, seen) => (id, seen),
             };
             if self.stop.asked() {
                 break Err(Unmet::Stopped(seen));
@@ -101,7 +106,7 @@ impl Wait<'_> {
                 break Err(Unmet::Deadline(seen));
             }
             self.observer.waiting(&Waiting {
-                id: self.id.to_owned(),
+                id: id.to_owned(),
                 seen: seen.clone(),
                 since: begun.elapsed(),
                 limit,

@@ -61,9 +61,7 @@ pub(super) async fn settle(
                 return Look::Done(());
             }
             match open.next() {
-                Some((check, answer)) => {
-                    Look::NotYet(format!("{}: {}", check.id, answer.ended.message))
-                }
+                Some((check, answer)) => Look::NotYetFor(check.id, answer.ended.message.clone()),
                 None => Look::Done(()),
             }
         })

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use checks::{
     Poll, Settings,
     cluster::{Connection, Reader},
-    git::Repository,
+    git::{Environment, Repository},
     kinds,
     view::{Scope, View},
 };
@@ -72,7 +72,12 @@ fn repository(
         ));
     };
     let failed = |error: checks::git::GitError| Halt::cannot_start(error.to_string(), error.hint());
-    let repository = Repository::open(path).map_err(failed)?;
+    // The sandbox's repository has an identity and a key of its own; the user's git configuration stays out of it.
+    let environment = match &options.sandbox {
+        Some(_) => Environment::isolated(path.parent().unwrap_or(path)),
+        None => Environment::inherited(),
+    };
+    let repository = Repository::open_in(path, environment).map_err(failed)?;
     // What is wrong with branch and remote is for the checks of `gitops` to say; the identity only names them.
     let remote = repository.followed_remote().ok();
     let identity = RepositoryIdentity {

@@ -166,7 +166,7 @@ pub(super) async fn advice(cx: &Context) -> Option<String> {
         .address;
     let version: Version = cx.view.reader().json("/version").await.ok()?;
     Some(format!(
-        "On the host {node}, if it is not running yet (token: /var/lib/rancher/k3s/server/node-token on {}):\n  \
+        "On the host {node}, if it is not running yet, with what {} has in /var/lib/rancher/k3s/server/node-token:\n  \
          curl -sfL https://get.k3s.io | INSTALL_K3S_VERSION={} K3S_URL=https://{address}:6443 K3S_TOKEN=… sh -s - \
          agent --node-name {node}",
         cx.settings.node.control_plane, version.git_version
