@@ -17,6 +17,8 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::pre::flux::CHECKS,
             crate::pre::longhorn::CHECKS,
             crate::pre::volumes::CHECKS,
+            crate::pre::network::CHECKS,
+            crate::pre::monitoring::CHECKS,
         ],
         Phase::GitopsActivation => &[
             crate::gitops::CLONE,

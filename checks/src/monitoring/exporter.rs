@@ -125,7 +125,9 @@ pub const CHECKS: &[Check] = &[
 const STALE: SignedDuration = SignedDuration::from_secs(120);
 
 /// Charts before 4.0 name the pods by `app` only; the jsonnet distribution calls them `node-exporter`.
-fn is_node_exporter(labels: Option<&std::collections::BTreeMap<String, String>>) -> bool {
+pub(crate) fn is_node_exporter(
+    labels: Option<&std::collections::BTreeMap<String, String>>,
+) -> bool {
     workload::has_label(labels, "app.kubernetes.io/name", "prometheus-node-exporter")
         || workload::has_label(labels, "app.kubernetes.io/name", "node-exporter")
         || workload::has_label(labels, "app", "prometheus-node-exporter")

@@ -205,7 +205,7 @@ pub async fn instances(cx: &Context) -> Result<Vec<Instance>, Verdict> {
 
 /// The Services that select pods of an application by its well-known label, one for the same pods: a headless one
 /// only where there is no other.
-pub(super) fn selecting<'a>(
+pub(crate) fn selecting<'a>(
     cx: &Context,
     services: &'a [Service],
     application: &str,
@@ -233,7 +233,7 @@ pub(super) fn selecting<'a>(
     if fronts.is_empty() { all } else { fronts }
 }
 
-pub(super) fn has_ready_endpoint(slices: &[EndpointSlice], service: &Service) -> bool {
+pub(crate) fn has_ready_endpoint(slices: &[EndpointSlice], service: &Service) -> bool {
     let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
     let name = service.metadata.name.as_deref().unwrap_or_default();
     ready_endpoints(slices, namespace, name).next().is_some()

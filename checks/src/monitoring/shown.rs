@@ -237,7 +237,7 @@ async fn metrics_api(cx: &Context) -> Answer {
     })
 }
 
-async fn grafana(cx: &Context) -> Answer {
+pub(crate) async fn grafana(cx: &Context) -> Answer {
     #[derive(Deserialize)]
     #[serde(default)]
     #[derive(Default)]

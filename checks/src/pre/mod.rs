@@ -11,6 +11,8 @@ mod dial;
 pub(crate) mod example;
 pub mod flux;
 pub mod longhorn;
+pub mod monitoring;
+pub mod network;
 pub mod permissions;
 pub mod services;
 pub mod volumes;
