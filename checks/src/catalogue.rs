@@ -50,6 +50,8 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
         Phase::SecurityValidation => &[
             crate::security::rights::CHECKS,
             crate::security::kubelet::CHECKS,
+            crate::security::cluster::CHECKS,
+            crate::security::pods::CHECKS,
         ],
         Phase::PostValidation => &[crate::post::CHECKS],
         Phase::HealthVerification => &[

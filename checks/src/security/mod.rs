@@ -2,5 +2,7 @@
 //!
 //! Questions about secrets show names and counts, never a value.
 
+pub mod cluster;
 pub mod kubelet;
+pub mod pods;
 pub mod rights;
