@@ -174,7 +174,7 @@ fn claims(token: &str) -> Option<String> {
 }
 
 /// Fills a service-account-token Secret, if its service account exists.
-pub(crate) fn fill_secret(transaction: &super::store::Transaction<'_>, secret: &mut Value) {
+pub(crate) fn fill_secret(transaction: &super::transaction::Transaction<'_>, secret: &mut Value) {
     if secret["type"] != SECRET_TYPE || secret["data"].get("token").is_some() {
         return;
     }

@@ -2,523 +2,92 @@
 
 use super::resource::Resource;
 
-const CLUSTER: bool = false;
-const NAMESPACED: bool = true;
-
-type Row = (
-    &'static str,
-    &'static [&'static str],
-    &'static str,
-    &'static str,
-    bool,
-    &'static [&'static str],
-    bool,
-);
-
-/// Group, served versions, plural, kind, namespaced, short names, status subresource.
-const TABLE: &[Row] = &[
-    ("", &["v1"], "bindings", "Binding", NAMESPACED, &[], false),
-    (
-        "",
-        &["v1"],
-        "configmaps",
-        "ConfigMap",
-        NAMESPACED,
-        &["cm"],
-        false,
-    ),
-    (
-        "",
-        &["v1"],
-        "endpoints",
-        "Endpoints",
-        NAMESPACED,
-        &["ep"],
-        false,
-    ),
-    ("", &["v1"], "events", "Event", NAMESPACED, &["ev"], false),
-    (
-        "",
-        &["v1"],
-        "limitranges",
-        "LimitRange",
-        NAMESPACED,
-        &["limits"],
-        false,
-    ),
-    (
-        "",
-        &["v1"],
-        "namespaces",
-        "Namespace",
-        CLUSTER,
-        &["ns"],
-        true,
-    ),
-    ("", &["v1"], "nodes", "Node", CLUSTER, &["no"], true),
-    (
-        "",
-        &["v1"],
-        "persistentvolumeclaims",
-        "PersistentVolumeClaim",
-        NAMESPACED,
-        &["pvc"],
-        true,
-    ),
-    (
-        "",
-        &["v1"],
-        "persistentvolumes",
-        "PersistentVolume",
-        CLUSTER,
-        &["pv"],
-        true,
-    ),
-    ("", &["v1"], "pods", "Pod", NAMESPACED, &["po"], true),
-    (
-        "",
-        &["v1"],
-        "podtemplates",
-        "PodTemplate",
-        NAMESPACED,
-        &[],
-        false,
-    ),
-    (
-        "",
-        &["v1"],
-        "replicationcontrollers",
-        "ReplicationController",
-        NAMESPACED,
-        &["rc"],
-        true,
-    ),
-    (
-        "",
-        &["v1"],
-        "resourcequotas",
-        "ResourceQuota",
-        NAMESPACED,
-        &["quota"],
-        true,
-    ),
-    ("", &["v1"], "secrets", "Secret", NAMESPACED, &[], false),
-    (
-        "",
-        &["v1"],
-        "serviceaccounts",
-        "ServiceAccount",
-        NAMESPACED,
-        &["sa"],
-        false,
-    ),
-    (
-        "",
-        &["v1"],
-        "services",
-        "Service",
-        NAMESPACED,
-        &["svc"],
-        true,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        &["v1"],
-        "mutatingwebhookconfigurations",
-        "MutatingWebhookConfiguration",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        &["v1"],
-        "validatingadmissionpolicies",
-        "ValidatingAdmissionPolicy",
-        CLUSTER,
-        &[],
-        true,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        &["v1"],
-        "validatingadmissionpolicybindings",
-        "ValidatingAdmissionPolicyBinding",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        &["v1"],
-        "validatingwebhookconfigurations",
-        "ValidatingWebhookConfiguration",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "apiextensions.k8s.io",
-        &["v1"],
-        "customresourcedefinitions",
-        "CustomResourceDefinition",
-        CLUSTER,
-        &["crd", "crds"],
-        true,
-    ),
-    (
-        "apiregistration.k8s.io",
-        &["v1"],
-        "apiservices",
-        "APIService",
-        CLUSTER,
-        &[],
-        true,
-    ),
-    (
-        "apps",
-        &["v1"],
-        "controllerrevisions",
-        "ControllerRevision",
-        NAMESPACED,
-        &[],
-        false,
-    ),
-    (
-        "apps",
-        &["v1"],
-        "daemonsets",
-        "DaemonSet",
-        NAMESPACED,
-        &["ds"],
-        true,
-    ),
-    (
-        "apps",
-        &["v1"],
-        "deployments",
-        "Deployment",
-        NAMESPACED,
-        &["deploy"],
-        true,
-    ),
-    (
-        "apps",
-        &["v1"],
-        "replicasets",
-        "ReplicaSet",
-        NAMESPACED,
-        &["rs"],
-        true,
-    ),
-    (
-        "apps",
-        &["v1"],
-        "statefulsets",
-        "StatefulSet",
-        NAMESPACED,
-        &["sts"],
-        true,
-    ),
-    (
-        "authentication.k8s.io",
-        &["v1"],
-        "selfsubjectreviews",
-        "SelfSubjectReview",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "authentication.k8s.io",
-        &["v1"],
-        "tokenreviews",
-        "TokenReview",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "authorization.k8s.io",
-        &["v1"],
-        "localsubjectaccessreviews",
-        "LocalSubjectAccessReview",
-        NAMESPACED,
-        &[],
-        false,
-    ),
-    (
-        "authorization.k8s.io",
-        &["v1"],
-        "selfsubjectaccessreviews",
-        "SelfSubjectAccessReview",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "authorization.k8s.io",
-        &["v1"],
-        "selfsubjectrulesreviews",
-        "SelfSubjectRulesReview",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "authorization.k8s.io",
-        &["v1"],
-        "subjectaccessreviews",
-        "SubjectAccessReview",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "autoscaling",
-        &["v2"],
-        "horizontalpodautoscalers",
-        "HorizontalPodAutoscaler",
-        NAMESPACED,
-        &["hpa"],
-        true,
-    ),
-    (
-        "batch",
-        &["v1"],
-        "cronjobs",
-        "CronJob",
-        NAMESPACED,
-        &["cj"],
-        true,
-    ),
-    ("batch", &["v1"], "jobs", "Job", NAMESPACED, &[], true),
-    (
-        "certificates.k8s.io",
-        &["v1"],
-        "certificatesigningrequests",
-        "CertificateSigningRequest",
-        CLUSTER,
-        &["csr"],
-        true,
-    ),
-    (
-        "coordination.k8s.io",
-        &["v1"],
-        "leases",
-        "Lease",
-        NAMESPACED,
-        &[],
-        false,
-    ),
-    (
-        "discovery.k8s.io",
-        &["v1"],
-        "endpointslices",
-        "EndpointSlice",
-        NAMESPACED,
-        &[],
-        false,
-    ),
-    (
-        "events.k8s.io",
-        &["v1"],
-        "events",
-        "Event",
-        NAMESPACED,
-        &["ev"],
-        false,
-    ),
-    (
-        "flowcontrol.apiserver.k8s.io",
-        &["v1"],
-        "flowschemas",
-        "FlowSchema",
-        CLUSTER,
-        &[],
-        true,
-    ),
-    (
-        "flowcontrol.apiserver.k8s.io",
-        &["v1"],
-        "prioritylevelconfigurations",
-        "PriorityLevelConfiguration",
-        CLUSTER,
-        &[],
-        true,
-    ),
-    (
-        "metrics.k8s.io",
-        &["v1beta1"],
-        "nodes",
-        "NodeMetrics",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "metrics.k8s.io",
-        &["v1beta1"],
-        "pods",
-        "PodMetrics",
-        NAMESPACED,
-        &[],
-        false,
-    ),
-    (
-        "networking.k8s.io",
-        &["v1"],
-        "ingressclasses",
-        "IngressClass",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "networking.k8s.io",
-        &["v1"],
-        "ingresses",
-        "Ingress",
-        NAMESPACED,
-        &["ing"],
-        true,
-    ),
-    (
-        "networking.k8s.io",
-        &["v1"],
-        "ipaddresses",
-        "IPAddress",
-        CLUSTER,
-        &["ip"],
-        false,
-    ),
-    (
-        "networking.k8s.io",
-        &["v1"],
-        "networkpolicies",
-        "NetworkPolicy",
-        NAMESPACED,
-        &["netpol"],
-        false,
-    ),
-    (
-        "networking.k8s.io",
-        &["v1"],
-        "servicecidrs",
-        "ServiceCIDR",
-        CLUSTER,
-        &[],
-        true,
-    ),
-    (
-        "node.k8s.io",
-        &["v1"],
-        "runtimeclasses",
-        "RuntimeClass",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "policy",
-        &["v1"],
-        "poddisruptionbudgets",
-        "PodDisruptionBudget",
-        NAMESPACED,
-        &["pdb"],
-        true,
-    ),
-    (
-        "rbac.authorization.k8s.io",
-        &["v1"],
-        "clusterrolebindings",
-        "ClusterRoleBinding",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "rbac.authorization.k8s.io",
-        &["v1"],
-        "clusterroles",
-        "ClusterRole",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "rbac.authorization.k8s.io",
-        &["v1"],
-        "rolebindings",
-        "RoleBinding",
-        NAMESPACED,
-        &[],
-        false,
-    ),
-    (
-        "rbac.authorization.k8s.io",
-        &["v1"],
-        "roles",
-        "Role",
-        NAMESPACED,
-        &[],
-        false,
-    ),
-    (
-        "scheduling.k8s.io",
-        &["v1"],
-        "priorityclasses",
-        "PriorityClass",
-        CLUSTER,
-        &["pc"],
-        false,
-    ),
-    (
-        "storage.k8s.io",
-        &["v1"],
-        "csidrivers",
-        "CSIDriver",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "storage.k8s.io",
-        &["v1"],
-        "csinodes",
-        "CSINode",
-        CLUSTER,
-        &[],
-        false,
-    ),
-    (
-        "storage.k8s.io",
-        &["v1"],
-        "csistoragecapacities",
-        "CSIStorageCapacity",
-        NAMESPACED,
-        &[],
-        false,
-    ),
-    (
-        "storage.k8s.io",
-        &["v1"],
-        "storageclasses",
-        "StorageClass",
-        CLUSTER,
-        &["sc"],
-        false,
-    ),
-    (
-        "storage.k8s.io",
-        &["v1"],
-        "volumeattachments",
-        "VolumeAttachment",
-        CLUSTER,
-        &[],
-        true,
-    ),
-];
+/// Under each group and version: `N` namespaced or `C` cluster scope, `s` with a status subresource; plural, kind,
+/// short names.
+const TABLE: &str = "
+core/v1:
+  N- bindings Binding
+  N- configmaps ConfigMap cm
+  N- endpoints Endpoints ep
+  N- events Event ev
+  N- limitranges LimitRange limits
+  Cs namespaces Namespace ns
+  Cs nodes Node no
+  Ns persistentvolumeclaims PersistentVolumeClaim pvc
+  Cs persistentvolumes PersistentVolume pv
+  Ns pods Pod po
+  N- podtemplates PodTemplate
+  Ns replicationcontrollers ReplicationController rc
+  Ns resourcequotas ResourceQuota quota
+  N- secrets Secret
+  N- serviceaccounts ServiceAccount sa
+  Ns services Service svc
+admissionregistration.k8s.io/v1:
+  C- mutatingwebhookconfigurations MutatingWebhookConfiguration
+  Cs validatingadmissionpolicies ValidatingAdmissionPolicy
+  C- validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding
+  C- validatingwebhookconfigurations ValidatingWebhookConfiguration
+apiextensions.k8s.io/v1:
+  Cs customresourcedefinitions CustomResourceDefinition crd,crds
+apiregistration.k8s.io/v1:
+  Cs apiservices APIService
+apps/v1:
+  N- controllerrevisions ControllerRevision
+  Ns daemonsets DaemonSet ds
+  Ns deployments Deployment deploy
+  Ns replicasets ReplicaSet rs
+  Ns statefulsets StatefulSet sts
+authentication.k8s.io/v1:
+  C- selfsubjectreviews SelfSubjectReview
+  C- tokenreviews TokenReview
+authorization.k8s.io/v1:
+  N- localsubjectaccessreviews LocalSubjectAccessReview
+  C- selfsubjectaccessreviews SelfSubjectAccessReview
+  C- selfsubjectrulesreviews SelfSubjectRulesReview
+  C- subjectaccessreviews SubjectAccessReview
+autoscaling/v2:
+  Ns horizontalpodautoscalers HorizontalPodAutoscaler hpa
+batch/v1:
+  Ns cronjobs CronJob cj
+  Ns jobs Job
+certificates.k8s.io/v1:
+  Cs certificatesigningrequests CertificateSigningRequest csr
+coordination.k8s.io/v1:
+  N- leases Lease
+discovery.k8s.io/v1:
+  N- endpointslices EndpointSlice
+events.k8s.io/v1:
+  N- events Event ev
+flowcontrol.apiserver.k8s.io/v1:
+  Cs flowschemas FlowSchema
+  Cs prioritylevelconfigurations PriorityLevelConfiguration
+metrics.k8s.io/v1beta1:
+  C- nodes NodeMetrics
+  N- pods PodMetrics
+networking.k8s.io/v1:
+  C- ingressclasses IngressClass
+  Ns ingresses Ingress ing
+  C- ipaddresses IPAddress ip
+  N- networkpolicies NetworkPolicy netpol
+  Cs servicecidrs ServiceCIDR
+node.k8s.io/v1:
+  C- runtimeclasses RuntimeClass
+policy/v1:
+  Ns poddisruptionbudgets PodDisruptionBudget pdb
+rbac.authorization.k8s.io/v1:
+  C- clusterrolebindings ClusterRoleBinding
+  C- clusterroles ClusterRole
+  N- rolebindings RoleBinding
+  N- roles Role
+scheduling.k8s.io/v1:
+  C- priorityclasses PriorityClass pc
+storage.k8s.io/v1:
+  C- csidrivers CSIDriver
+  C- csinodes CSINode
+  N- csistoragecapacities CSIStorageCapacity
+  C- storageclasses StorageClass sc
+  Cs volumeattachments VolumeAttachment
+";
 
 const ALL: &[&str] = &[
     "pods",
@@ -535,28 +104,48 @@ const ALL: &[&str] = &[
 
 /// Builds the table of built-in resources.
 pub(crate) fn resources() -> Vec<Resource> {
-    TABLE
-        .iter()
-        .map(
-            |&(group, versions, plural, kind, namespaced, short, status)| Resource {
-                group: group.to_owned(),
-                versions: versions.iter().map(|v| (*v).to_owned()).collect(),
-                storage: versions.first().copied().unwrap_or("v1").to_owned(),
-                plural: plural.to_owned(),
-                singular: kind.to_lowercase(),
-                kind: kind.to_owned(),
-                list_kind: format!("{kind}List"),
-                namespaced,
-                short_names: short.iter().map(|s| (*s).to_owned()).collect(),
-                categories: categories(group, plural),
-                status,
-                subresources: subresources(group, plural),
-                virtual_: matches!(group, "authorization.k8s.io" | "authentication.k8s.io")
-                    || plural == "bindings",
-                custom: None,
-            },
-        )
-        .collect()
+    let (mut all, mut home) = (Vec::new(), ("", ""));
+    for line in TABLE.lines() {
+        if let Some((group, version)) = line.trim_end_matches(':').split_once('/') {
+            home = (if group == "core" { "" } else { group }, version);
+            continue;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [flags, plural, kind, short @ ..] = words.as_slice() else {
+            continue;
+        };
+        let short = short
+            .first()
+            .map_or(Vec::new(), |names| names.split(',').collect());
+        all.push(resource(home, flags, plural, kind, &short));
+    }
+    all
+}
+
+fn resource(
+    (group, version): (&str, &str),
+    flags: &str,
+    plural: &str,
+    kind: &str,
+    short: &[&str],
+) -> Resource {
+    let reviews = matches!(group, "authorization.k8s.io" | "authentication.k8s.io");
+    Resource {
+        group: group.to_owned(),
+        versions: vec![version.to_owned()],
+        storage: version.to_owned(),
+        plural: plural.to_owned(),
+        singular: kind.to_lowercase(),
+        kind: kind.to_owned(),
+        list_kind: format!("{kind}List"),
+        namespaced: flags.starts_with('N'),
+        short_names: short.iter().map(|s| (*s).to_owned()).collect(),
+        categories: categories(group, plural),
+        status: flags.ends_with('s'),
+        subresources: subresources(group, plural),
+        virtual_: reviews || plural == "bindings",
+        custom: None,
+    }
 }
 
 fn categories(group: &str, plural: &str) -> Vec<String> {
@@ -588,5 +177,36 @@ fn subresources(group: &str, plural: &str) -> Vec<(&'static str, &'static str)> 
         }
         ("certificates.k8s.io", _) => vec![("approval", "CertificateSigningRequest")],
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_reads_as_resources() {
+        let all = resources();
+        let find = |plural: &str| all.iter().find(|r| r.plural == plural).expect("resource");
+        let pods = find("pods");
+        assert_eq!(
+            (
+                pods.group.as_str(),
+                pods.kind.as_str(),
+                pods.namespaced,
+                pods.status
+            ),
+            ("", "Pod", true, true)
+        );
+        assert_eq!(
+            find("customresourcedefinitions").short_names,
+            ["crd", "crds"]
+        );
+        let reviews = find("subjectaccessreviews");
+        assert!(reviews.virtual_ && !reviews.namespaced && !reviews.status);
+        assert_eq!(
+            all.len(),
+            TABLE.lines().filter(|line| line.starts_with("  ")).count()
+        );
     }
 }

@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    resource::Resource,
-    store::{Transaction, now},
-};
+use super::{resource::Resource, store::now, transaction::Transaction};
 
 /// Adds what every object has: kind, uid, creation time, generation.
 pub(crate) fn identify(resource: &Resource, object: &mut Value) {

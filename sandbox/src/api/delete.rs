@@ -9,7 +9,8 @@ use super::{
     defaults::CRD_FINALIZER,
     refusal::Refusal,
     resource::Resource,
-    store::{Key, Store, Transaction, now},
+    store::{Key, Store, now},
+    transaction::Transaction,
     write::is_finished,
 };
 

@@ -8,91 +8,13 @@ use std::{collections::HashMap, sync::LazyLock};
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use super::refusal::Refusal;
+use super::{
+    protobuf_messages::{MESSAGES, UNREADABLE},
+    refusal::Refusal,
+};
 
 /// The media type.
 pub(crate) const MEDIA: &str = "application/vnd.kubernetes.protobuf";
-
-/// Messages and their fields: number, name, type. `s` text, `i` number (left out when 0), `I` number that is a pointer
-/// upstream, `b` and `B` likewise for truth, `y` bytes, `t` time, `q` quantity, `p` number or text, `m:` map from text,
-/// `*` list; anything else is a message.
-const MESSAGES: &str = "
-ObjectMeta: 1 name s, 2 generateName s, 3 namespace s, 5 uid s, 6 resourceVersion s, 7 generation i, 8 creationTimestamp t, 9 deletionTimestamp t, 10 deletionGracePeriodSeconds I, 11 labels m:s, 12 annotations m:s, 13 ownerReferences *OwnerReference, 14 finalizers *s
-OwnerReference: 1 kind s, 3 name s, 4 uid s, 5 apiVersion s, 6 controller B, 7 blockOwnerDeletion B
-LabelSelector: 1 matchLabels m:s, 2 matchExpressions *Requirement
-Requirement: 1 key s, 2 operator s, 3 values *s
-DeleteOptions: 1 gracePeriodSeconds I, 2 preconditions Preconditions, 3 orphanDependents B, 4 propagationPolicy s, 5 dryRun *s
-Preconditions: 1 uid s, 2 resourceVersion s
-Eviction: 1 metadata ObjectMeta, 2 deleteOptions DeleteOptions
-Binding: 1 metadata ObjectMeta, 2 target ObjectReference
-ObjectReference: 1 kind s, 2 namespace s, 3 name s, 4 uid s, 5 apiVersion s, 6 resourceVersion s, 7 fieldPath s
-NameOnly: 1 name s
-SelfSubjectAccessReview: 1 metadata ObjectMeta, 2 spec AccessSpec
-SelfSubjectRulesReview: 1 metadata ObjectMeta, 2 spec RulesSpec
-SelfSubjectReview: 1 metadata ObjectMeta
-SubjectAccessReview: 1 metadata ObjectMeta, 2 spec SubjectSpec
-LocalSubjectAccessReview: 1 metadata ObjectMeta, 2 spec SubjectSpec
-AccessSpec: 1 resourceAttributes ResourceAttributes, 2 nonResourceAttributes NonResourceAttributes
-SubjectSpec: 1 resourceAttributes ResourceAttributes, 2 nonResourceAttributes NonResourceAttributes, 3 user s, 4 groups *s, 6 uid s
-RulesSpec: 1 namespace s
-ResourceAttributes: 1 namespace s, 2 verb s, 3 group s, 4 version s, 5 resource s, 6 subresource s, 7 name s, 8 fieldSelector FieldSelector, 9 labelSelector FieldSelector
-NonResourceAttributes: 1 path s, 2 verb s
-FieldSelector: 1 rawSelector s, 2 requirements *Requirement
-TokenReview: 1 metadata ObjectMeta, 2 spec TokenReviewSpec
-TokenReviewSpec: 1 token s, 2 audiences *s
-TokenRequest: 1 metadata ObjectMeta, 2 spec TokenRequestSpec
-TokenRequestSpec: 1 audiences *s, 3 boundObjectRef BoundObject, 4 expirationSeconds I
-BoundObject: 1 kind s, 2 apiVersion s, 3 name s, 4 uid s
-ConfigMap: 1 metadata ObjectMeta, 2 data m:s, 3 binaryData m:y, 4 immutable B
-Secret: 1 metadata ObjectMeta, 2 data m:y, 3 type s, 4 stringData m:s, 5 immutable B
-Namespace: 1 metadata ObjectMeta, 2 spec NamespaceSpec
-NamespaceSpec: 1 finalizers *s
-ServiceAccount: 1 metadata ObjectMeta, 2 secrets *ObjectReference, 3 imagePullSecrets *NameOnly, 4 automountServiceAccountToken B
-Service: 1 metadata ObjectMeta, 2 spec ServiceSpec
-ServiceSpec: 1 ports *ServicePort, 2 selector m:s, 3 clusterIP s, 4 type s, 5 externalIPs *s, 7 sessionAffinity s, 8 loadBalancerIP s, 10 externalName s, 11 externalTrafficPolicy s, 13 publishNotReadyAddresses b, 17 ipFamilyPolicy s, 18 clusterIPs *s, 19 ipFamilies *s, 22 internalTrafficPolicy s
-ServicePort: 1 name s, 2 protocol s, 3 port i, 4 targetPort p, 5 nodePort i
-Deployment: 1 metadata ObjectMeta, 2 spec DeploymentSpec
-DeploymentSpec: 1 replicas I, 2 selector LabelSelector, 3 template PodTemplate, 4 strategy Strategy, 5 minReadySeconds i, 6 revisionHistoryLimit I, 7 paused b, 9 progressDeadlineSeconds I
-Strategy: 1 type s, 2 rollingUpdate RollingUpdate
-RollingUpdate: 1 maxUnavailable p, 2 maxSurge p
-PodTemplate: 1 metadata ObjectMeta, 2 spec PodSpec
-Pod: 1 metadata ObjectMeta, 2 spec PodSpec
-PodSpec: 2 containers *Container, 3 restartPolicy s, 4 terminationGracePeriodSeconds I, 5 activeDeadlineSeconds I, 6 dnsPolicy s, 7 nodeSelector m:s, 8 serviceAccountName s, 9 serviceAccount s, 10 nodeName s, 11 hostNetwork b, 12 hostPID b, 13 hostIPC b, 15 imagePullSecrets *NameOnly, 16 hostname s, 17 subdomain s, 19 schedulerName s, 20 initContainers *Container, 21 automountServiceAccountToken B, 22 tolerations *Toleration, 24 priorityClassName s, 25 priority I
-Toleration: 1 key s, 2 operator s, 3 value s, 4 effect s, 5 tolerationSeconds I
-Container: 1 name s, 2 image s, 3 command *s, 4 args *s, 5 workingDir s, 6 ports *ContainerPort, 7 env *EnvVar, 8 resources Resources, 9 volumeMounts *VolumeMount, 13 terminationMessagePath s, 14 imagePullPolicy s, 16 stdin b, 17 stdinOnce b, 18 tty b, 20 terminationMessagePolicy s
-ContainerPort: 1 name s, 2 hostPort i, 3 containerPort i, 4 protocol s, 5 hostIP s
-EnvVar: 1 name s, 2 value s
-Resources: 1 limits m:q, 2 requests m:q
-VolumeMount: 1 name s, 2 readOnly b, 3 mountPath s, 4 subPath s
-Job: 1 metadata ObjectMeta, 2 spec JobSpec
-JobSpec: 1 parallelism I, 2 completions I, 3 activeDeadlineSeconds I, 4 selector LabelSelector, 5 manualSelector B, 6 template PodTemplate, 7 backoffLimit I, 8 ttlSecondsAfterFinished I
-CronJob: 1 metadata ObjectMeta, 2 spec CronJobSpec
-CronJobSpec: 1 schedule s, 2 startingDeadlineSeconds I, 3 concurrencyPolicy s, 4 suspend B, 5 jobTemplate JobTemplate, 6 successfulJobsHistoryLimit I, 7 failedJobsHistoryLimit I
-JobTemplate: 1 metadata ObjectMeta, 2 spec JobSpec
-Role: 1 metadata ObjectMeta, 2 rules *Rule
-ClusterRole: 1 metadata ObjectMeta, 2 rules *Rule, 3 aggregationRule Aggregation
-Aggregation: 1 clusterRoleSelectors *LabelSelector
-Rule: 1 verbs *s, 2 apiGroups *s, 3 resources *s, 4 resourceNames *s, 5 nonResourceURLs *s
-RoleBinding: 1 metadata ObjectMeta, 2 subjects *Subject, 3 roleRef RoleRef
-ClusterRoleBinding: 1 metadata ObjectMeta, 2 subjects *Subject, 3 roleRef RoleRef
-Subject: 1 kind s, 2 apiGroup s, 3 name s, 4 namespace s
-RoleRef: 1 apiGroup s, 2 kind s, 3 name s
-PodDisruptionBudget: 1 metadata ObjectMeta, 2 spec BudgetSpec
-BudgetSpec: 1 minAvailable p, 2 selector LabelSelector, 3 maxUnavailable p, 4 unhealthyPodEvictionPolicy s
-PriorityClass: 1 metadata ObjectMeta, 2 value i, 3 globalDefault b, 4 description s, 5 preemptionPolicy s
-ResourceQuota: 1 metadata ObjectMeta, 2 spec QuotaSpec
-QuotaSpec: 1 hard m:q, 2 scopes *s
-CertificateSigningRequest: 1 metadata ObjectMeta, 2 spec CsrSpec, 3 status CsrStatus
-CsrSpec: 1 request y, 2 username s, 3 uid s, 4 groups *s, 5 usages *s, 7 signerName s, 8 expirationSeconds I
-CsrStatus: 1 conditions *CsrCondition, 2 certificate y
-CsrCondition: 1 type s, 2 reason s, 3 message s, 4 lastUpdateTime t, 5 lastTransitionTime t, 6 status s
-";
-
-/// Kinds that hold more than the table can say are refused rather than cut short.
-const UNREADABLE: &[(&str, &[u64])] = &[
-    ("PodSpec", &[1, 14, 18]),
-    ("Container", &[10, 11, 12, 15, 19]),
-];
 
 type Message = HashMap<u64, (&'static str, &'static str)>;
 
@@ -169,17 +91,21 @@ pub(crate) fn properties(name: &str, depth: u8) -> Option<Map<String, Value>> {
         }
         _ => json!({ "type": "object" }),
     };
-    let fields = table.values().map(|(key, kind)| {
+    let mut fields = Map::new();
+    for (key, kind) in table.values() {
         let schema = if let Some(kind) = kind.strip_prefix('*') {
             json!({ "type": "array", "items": schema_of(kind) })
         } else if let Some(kind) = kind.strip_prefix("m:") {
             json!({ "type": "object", "additionalProperties": schema_of(kind) })
+        } else if let Some(kind) = kind.strip_prefix('^') {
+            fields.extend(properties(kind, depth + 1).unwrap_or_default());
+            continue;
         } else {
-            schema_of(kind)
+            schema_of(kind.trim_start_matches('!'))
         };
-        ((*key).to_owned(), schema)
-    });
-    Some(fields.collect())
+        fields.insert((*key).to_owned(), schema);
+    }
+    Some(fields)
 }
 
 enum Field<'a> {
@@ -274,8 +200,14 @@ fn message(name: &str, bytes: &[u8]) -> Result<Option<Value>, Refusal> {
             }
             let map = object.entry(*key).or_insert_with(|| json!({}));
             map[name] = item;
+        } else if let Some(kind) = kind.strip_prefix('^') {
+            let Some(inner) = value(kind, &field, true)? else {
+                return Ok(None);
+            };
+            object.extend(inner.as_object().cloned().unwrap_or_default());
         } else {
-            match value(kind, &field, false)? {
+            let (kind, keep) = (kind.trim_start_matches('!'), kind.starts_with('!'));
+            match value(kind, &field, keep)? {
                 Some(Value::Null) => {}
                 Some(item) => {
                     object.insert((*key).to_owned(), item);

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -11,10 +12,15 @@ use tokio::sync::{Notify, watch};
 use super::{
     defaults,
     resource::{GroupResource, Registry, Resource},
+    transaction::Transaction,
 };
 
 /// How many changes of one resource are remembered for watches and consistent pages.
-const LOG: usize = 20_000;
+const LOG: usize = 10_000;
+/// How many of them stay, however old; the others go after [`COMPACTION`].
+const KEPT: usize = 500;
+/// How long changes are remembered: as long as a real API server does before it compacts.
+const COMPACTION: Duration = Duration::from_secs(300);
 
 /// Namespace (empty for cluster scope) and name.
 pub(crate) type Key = (String, String);
@@ -29,20 +35,20 @@ pub(crate) struct Change {
 }
 
 #[derive(Debug)]
-struct Shelf {
-    objects: BTreeMap<Key, Arc<Value>>,
-    log: VecDeque<Change>,
+pub(super) struct Shelf {
+    pub(super) objects: BTreeMap<Key, Arc<Value>>,
+    pub(super) log: VecDeque<(Instant, Change)>,
     /// The newest revision whose change is no longer in the log.
-    dropped: u64,
-    wake: watch::Sender<u64>,
+    pub(super) dropped: u64,
+    pub(super) wake: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    revision: u64,
+pub(super) struct Inner {
+    pub(super) revision: u64,
     /// Changes before this were made by a former process.
-    start: u64,
-    shelves: HashMap<GroupResource, Shelf>,
+    pub(super) start: u64,
+    pub(super) shelves: HashMap<GroupResource, Shelf>,
 }
 
 /// Every object of the cluster. Reads hand out shared pointers; nothing is copied under the lock.
@@ -50,7 +56,7 @@ struct Inner {
 pub struct Store {
     pub(crate) registry: Registry,
     inner: Mutex<Inner>,
-    ca: std::sync::OnceLock<String>,
+    pub(super) ca: std::sync::OnceLock<String>,
     /// The node authorizer is switched off, as with `--authorization-mode=RBAC`.
     no_node_authorizer: std::sync::atomic::AtomicBool,
     /// Told when something may have to be cleaned up after: a namespace or a definition that is going away.
@@ -63,23 +69,6 @@ pub struct Store {
 pub struct LoadError {
     object: String,
     why: String,
-}
-
-/// What a list found.
-#[derive(Debug)]
-pub(crate) struct Listing {
-    pub(crate) items: Vec<Arc<Value>>,
-    pub(crate) revision: u64,
-    /// Key of the last item when there are more.
-    pub(crate) more: Option<Key>,
-    /// How many remain after this page, known only for a list without selectors.
-    pub(crate) remaining: usize,
-}
-
-/// A list at an old revision that cannot be told any more, or a watch from one.
-#[derive(Debug)]
-pub(crate) struct TooOld {
-    pub(crate) oldest: u64,
 }
 
 impl Store {
@@ -99,11 +88,14 @@ impl Store {
 
     /// Says whether the node authorizer answers; without it nodes have only the rights that RBAC gives them.
     pub fn authorize_nodes(&self, on: bool) {
-        self.no_node_authorizer.store(!on, std::sync::atomic::Ordering::Relaxed);
+        self.no_node_authorizer
+            .store(!on, std::sync::atomic::Ordering::Relaxed);
     }
 
     pub(crate) fn authorizes_nodes(&self) -> bool {
-        !self.no_node_authorizer.load(std::sync::atomic::Ordering::Relaxed)
+        !self
+            .no_node_authorizer
+            .load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Says which certificate authority namespaces are told of.
@@ -111,7 +103,7 @@ impl Store {
         self.ca.get_or_init(|| ca.to_owned());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -239,123 +231,14 @@ impl Store {
             .collect()
     }
 
-    /// A page of objects after `from`, as they stood at `at` (now when absent).
-    pub(crate) fn list(
-        &self,
-        resource: &Resource,
-        namespace: &str,
-        from: Option<&Key>,
-        at: Option<u64>,
-        limit: usize,
-        keep: &dyn Fn(&Value) -> bool,
-    ) -> Result<Listing, TooOld> {
-        let inner = self.lock();
-        let revision = at.unwrap_or(inner.revision);
-        let Some(shelf) = inner.shelves.get(&resource.shelf()) else {
-            return Ok(Listing {
-                items: Vec::new(),
-                revision,
-                more: None,
-                remaining: 0,
-            });
-        };
-        // What has changed since then is undone on the side, newest change first.
-        let mut former: BTreeMap<&Key, Option<&Arc<Value>>> = BTreeMap::new();
-        if let Some(at) = at {
-            if at < shelf.dropped.max(inner.start) {
-                return Err(TooOld {
-                    oldest: shelf.dropped.max(inner.start),
-                });
-            }
-            for change in shelf
-                .log
-                .iter()
-                .rev()
-                .take_while(|change| change.revision > at)
-            {
-                former.insert(&change.key, change.old.as_ref());
-            }
-        }
-        let after = |key: &Key| from.is_none_or(|from| key > from);
-        let mut gone: Vec<(&Key, &Arc<Value>)> = former
-            .iter()
-            .filter(|(key, _)| !shelf.objects.contains_key(**key))
-            .filter(|(key, _)| (namespace.is_empty() || key.0 == namespace) && after(key))
-            .filter_map(|(key, old)| old.map(|old| (*key, old)))
-            .collect();
-        gone.reverse();
-        let mut listing = Listing {
-            items: Vec::new(),
-            revision,
-            more: None,
-            remaining: 0,
-        };
-        let mut last: Option<&Key> = None;
-        let mut present = after_key(&shelf.objects, namespace, from).filter_map(|(key, object)| {
-            match former.get(key) {
-                Some(old) => old.map(|old| (key, old)),
-                None => Some((key, object)),
-            }
-        });
-        let mut next = present.next();
-        loop {
-            let take_gone = match (gone.last(), next) {
-                (None, None) => break,
-                (Some(_), None) => true,
-                (None, Some(_)) => false,
-                (Some((gone, _)), Some((key, _))) => *gone < key,
-            };
-            let Some((key, object)) = (if take_gone {
-                gone.pop()
-            } else {
-                std::mem::replace(&mut next, present.next())
-            }) else {
-                break;
-            };
-            if !keep(object) {
-                continue;
-            }
-            if limit > 0 && listing.items.len() == limit {
-                listing.more = last.cloned();
-                listing.remaining = 1 + gone.len() + usize::from(next.is_some()) + present.count();
-                break;
-            }
-            listing.items.push(object.clone());
-            last = Some(key);
-        }
-        Ok(listing)
-    }
-
     /// Something to wait on until the resource changes.
     pub(crate) fn subscribe(&self, resource: &Resource) -> watch::Receiver<u64> {
         self.lock().shelf(resource.shelf()).wake.subscribe()
     }
-
-    /// The changes after a revision, oldest first, at most 500, with the revision up to which they are complete.
-    pub(crate) fn changes(
-        &self,
-        resource: &Resource,
-        after: u64,
-    ) -> Result<(Vec<Change>, u64), TooOld> {
-        let mut inner = self.lock();
-        let (revision, start) = (inner.revision, inner.start);
-        let shelf = inner.shelf(resource.shelf());
-        let oldest = shelf.dropped.max(start);
-        if after < oldest {
-            return Err(TooOld { oldest });
-        }
-        let begin = shelf.log.partition_point(|change| change.revision <= after);
-        let changes: Vec<Change> = shelf.log.range(begin..).take(500).cloned().collect();
-        let upto = match changes.last() {
-            Some(last) if changes.len() == 500 => last.revision,
-            _ => revision,
-        };
-        Ok((changes, upto))
-    }
 }
 
 impl Inner {
-    fn shelf(&mut self, key: GroupResource) -> &mut Shelf {
+    pub(super) fn shelf(&mut self, key: GroupResource) -> &mut Shelf {
         self.shelves.entry(key).or_insert_with(|| Shelf {
             objects: BTreeMap::new(),
             log: VecDeque::new(),
@@ -364,165 +247,34 @@ impl Inner {
         })
     }
 
-    fn record(&mut self, key: GroupResource, change: Change) {
+    pub(super) fn record(&mut self, key: GroupResource, change: Change) {
         let shelf = self.shelf(key);
         match &change.new {
             Some(new) => shelf.objects.insert(change.key.clone(), new.clone()),
             None => shelf.objects.remove(&change.key),
         };
         let revision = change.revision;
-        shelf.log.push_back(change);
-        if shelf.log.len() > LOG
-            && let Some(first) = shelf.log.pop_front()
+        let now = Instant::now();
+        shelf.log.push_back((now, change));
+        while shelf.log.len() > KEPT
+            && let Some((at, first)) = shelf.log.front()
+            && (shelf.log.len() > LOG || now.duration_since(*at) > COMPACTION)
         {
             shelf.dropped = first.revision;
+            shelf.log.pop_front();
         }
         shelf.wake.send_replace(revision);
     }
 }
 
-/// A change of one or several objects under one lock.
-pub(crate) struct Transaction<'a> {
-    store: &'a Store,
-    inner: MutexGuard<'a, Inner>,
-    /// Whether nothing is kept.
-    pub(crate) dry: bool,
-}
-
-impl Transaction<'_> {
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.store.registry
-    }
-
-    /// The certificate of the authority, as PEM.
-    pub(crate) fn ca(&self) -> String {
-        self.store.ca.get().cloned().unwrap_or_default()
-    }
-
-    pub(crate) fn get(
-        &self,
-        resource: &Resource,
-        namespace: &str,
-        name: &str,
-    ) -> Option<Arc<Value>> {
-        let shelf = self.inner.shelves.get(&resource.shelf())?;
-        shelf
-            .objects
-            .get(&(namespace.to_owned(), name.to_owned()))
-            .cloned()
-    }
-
-    /// An object of a built-in resource.
-    pub(crate) fn find(
-        &self,
-        group: &str,
-        plural: &str,
-        namespace: &str,
-        name: &str,
-    ) -> Option<Arc<Value>> {
-        let shelf = self
-            .inner
-            .shelves
-            .get(&(group.to_owned(), plural.to_owned()))?;
-        shelf
-            .objects
-            .get(&(namespace.to_owned(), name.to_owned()))
-            .cloned()
-    }
-
-    pub(crate) fn all(&self, resource: &Resource, namespace: &str) -> Vec<Arc<Value>> {
-        let Some(shelf) = self.inner.shelves.get(&resource.shelf()) else {
-            return Vec::new();
-        };
-        in_namespace(&shelf.objects, namespace)
-            .map(|(_, object)| object.clone())
-            .collect()
-    }
-
-    /// Keeps an object under the next revision and returns it as it stands then.
-    pub(crate) fn put(&mut self, resource: &Resource, key: Key, object: Value) -> Arc<Value> {
-        let revision = self.inner.revision + 1;
-        self.put_at(resource, key, object, revision)
-    }
-
-    fn put_at(
-        &mut self,
-        resource: &Resource,
-        key: Key,
-        mut object: Value,
-        revision: u64,
-    ) -> Arc<Value> {
-        if self.dry {
-            return Arc::new(object);
-        }
-        self.inner.revision = self.inner.revision.max(revision);
-        object["metadata"]["resourceVersion"] = revision.to_string().into();
-        let new = Arc::new(object);
-        let old = self.get(resource, &key.0, &key.1);
-        self.inner.record(
-            resource.shelf(),
-            Change {
-                revision,
-                key,
-                old,
-                new: Some(new.clone()),
-            },
-        );
-        if resource.plural == "customresourcedefinitions" {
-            self.store.registry.define(&new);
-        }
-        self.tell_sweeper(resource, &new);
-        new
-    }
-
-    /// Removes an object and returns its last state.
-    pub(crate) fn remove(&mut self, resource: &Resource, key: Key) -> Option<Arc<Value>> {
-        let old = self.get(resource, &key.0, &key.1)?;
-        if self.dry {
-            return Some(old);
-        }
-        self.inner.revision += 1;
-        let revision = self.inner.revision;
-        let mut last = (*old).clone();
-        last["metadata"]["resourceVersion"] = revision.to_string().into();
-        let last = Arc::new(last);
-        if resource.plural == "customresourcedefinitions" {
-            self.store.registry.forget(&key.1);
-        }
-        // The removed object is told with the revision of its removal.
-        self.inner.record(
-            resource.shelf(),
-            Change {
-                revision,
-                key,
-                old: Some(last.clone()),
-                new: None,
-            },
-        );
-        Some(last)
-    }
-
-    fn tell_sweeper(&self, resource: &Resource, object: &Value) {
-        let going = object["metadata"].get("deletionTimestamp").is_some();
-        if going
-            && matches!(
-                resource.plural.as_str(),
-                "namespaces" | "customresourcedefinitions"
-            )
-        {
-            self.store.sweep.notify_one();
-        }
-    }
-}
-
-fn in_namespace<'a>(
+pub(super) fn in_namespace<'a>(
     objects: &'a BTreeMap<Key, Arc<Value>>,
     namespace: &'a str,
 ) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> {
     after_key(objects, namespace, None)
 }
 
-fn after_key<'a>(
+pub(super) fn after_key<'a>(
     objects: &'a BTreeMap<Key, Arc<Value>>,
     namespace: &'a str,
     from: Option<&Key>,

@@ -12,10 +12,11 @@ use tokio::{
 use super::{
     call::Call,
     form::{Form, Include, Out, bytes, in_version},
+    listing::TooOld,
     read::Selection,
     refusal::Refusal,
     resource::Resource,
-    store::{Change, Store, TooOld},
+    store::{Change, Store},
     table,
 };
 

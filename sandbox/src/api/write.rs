@@ -11,7 +11,8 @@ use super::{
     defaults,
     refusal::{Cause, Refusal},
     resource::Resource,
-    store::{Key, Store, Transaction, revision_of},
+    store::{Key, Store, revision_of},
+    transaction::Transaction,
     validate,
 };
 
