@@ -18,6 +18,7 @@ mod exit;
 mod list;
 mod near;
 mod options;
+mod panics;
 mod progress;
 mod render;
 mod run;
@@ -47,11 +48,15 @@ fn main() -> ExitCode {
             .error(ErrorKind::ArgumentConflict, why)
             .exit();
     }
-    let exit = dispatch(&cli).unwrap_or_else(|halt| {
-        halt.tell(&cli);
-        halt.exit
+    panics::be_brief();
+    let exit = panics::contained(|| {
+        dispatch(&cli).unwrap_or_else(|halt| {
+            halt.tell(&cli);
+            halt.exit
+        })
     });
-    ExitCode::from(exit.code())
+    // Whatever broke, the report on the disk is whole, and the run can be resumed.
+    ExitCode::from(exit.unwrap_or(Exit::Failed).code())
 }
 
 fn dispatch(cli: &Cli) -> Result<Exit, Halt> {

@@ -34,11 +34,13 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, Halt> {
     let sandbox = sandbox_mode::open(&mut options, &runtime, &stop);
     progress.rest();
     let sandbox = sandbox?;
+    let kept = sandbox.as_ref().map(sandbox_mode::folder);
+    let again = sandbox_mode::again(cli, kept.as_deref());
     let sink = render::sink(&options, stdout, stderr, Arc::clone(&progress));
     let ended = engine::run(&options, &runtime, sink, stop.clone());
     progress.rest();
     let result = ended.map(|ended| {
-        summarise(cli, &options, &ended, stdout, stderr);
+        summarise(&options, &ended, &again, stdout, stderr);
         ended.exit
     });
     if let Some(sandbox) = sandbox {
@@ -60,15 +62,14 @@ pub(crate) fn stop_on_signals(runtime: &Runtime) -> Result<Stop, Halt> {
 }
 
 /// The last screen.
-fn summarise(cli: &Cli, options: &Options, ended: &Ended, stdout: Look, stderr: Look) {
-    let again = sandbox_mode::again(cli);
+fn summarise(options: &Options, ended: &Ended, again: &str, stdout: Look, stderr: Look) {
     let summary = Summary {
         report: &ended.report,
         exit: ended.exit,
         files: &ended.files,
         ordered: matches!(options.purpose, Purpose::Onboard { .. }),
         fail_on_warn: options.fail_on_warn,
-        again: &again,
+        again,
         ephemeral: sandbox_mode::ephemeral(options),
     };
     match options.format {

@@ -18,7 +18,7 @@ use crate::{
     build,
     cli::Cli,
     exit::{Exit, Halt},
-    options::Options,
+    options::{Options, Purpose},
     term::{self, Look},
     text::clean,
 };
@@ -60,7 +60,8 @@ pub(crate) fn open(
     };
     let sandbox = unless_stopped(runtime, stop, opened)?
         .map_err(|error| Halt::cannot_start(error.to_string(), hint))?;
-    if wanted.dir.is_none() {
+    // An inspection has nothing to do with the state folder.
+    if wanted.dir.is_none() && matches!(options.purpose, Purpose::Onboard { .. }) {
         put_away(options)?;
     }
     options.kubeconfig = Some(sandbox.kubeconfig());
@@ -125,7 +126,7 @@ pub(crate) fn serve(cli: &Cli, dir: &Path) -> Result<Exit, Halt> {
 }
 
 /// The folder that everything of a sandbox is in.
-fn folder(sandbox: &Sandbox) -> PathBuf {
+pub(crate) fn folder(sandbox: &Sandbox) -> PathBuf {
     let kubeconfig = sandbox.kubeconfig();
     kubeconfig
         .parent()
@@ -233,8 +234,9 @@ pub(crate) fn quoted_text(text: &str) -> String {
     }
 }
 
-/// The options that say which node, cluster, repository and folders, so that a later start finds the same.
-pub(crate) fn again(cli: &Cli) -> String {
+/// The options that say which node, cluster, repository and folders, so that a later start finds the same. `kept` is
+/// the folder of a sandbox that this process goes on serving.
+pub(crate) fn again(cli: &Cli, kept: Option<&Path>) -> String {
     let path = |name: &str, value: &Option<PathBuf>| {
         value
             .as_ref()
@@ -245,10 +247,11 @@ pub(crate) fn again(cli: &Cli) -> String {
             .as_ref()
             .map(|value| format!(" {name} {}", quoted_text(value)))
     };
-    let sandbox = match &cli.sandbox {
-        Some(Some(dir)) => Some(format!(" --sandbox={}", quoted(dir))),
-        Some(None) => Some(" --sandbox".to_owned()),
-        None => None,
+    let sandbox = match (&cli.sandbox, kept) {
+        (Some(None), Some(dir)) => Some(format!(" --sandbox={}", quoted(dir))),
+        (Some(Some(dir)), _) => Some(format!(" --sandbox={}", quoted(dir))),
+        (Some(None), None) => Some(" --sandbox".to_owned()),
+        (None, _) => None,
     };
     [
         sandbox,
@@ -283,9 +286,14 @@ mod tests {
 
     #[test]
     fn a_later_start_is_told_what_this_one_was_told() {
-        let again = |line: &str| again(&Cli::try_parse_from(line.split(' ')).unwrap());
+        let again = |line: &str| again(&Cli::try_parse_from(line.split(' ')).unwrap(), None);
         assert_eq!(again("harness --report"), "");
         assert_eq!(again("harness --sandbox=/w --report"), " --sandbox=/w");
+        let kept = Cli::try_parse_from(["harness", "--sandbox", "--sandbox-keep"]).unwrap();
+        assert_eq!(
+            super::again(&kept, Some(Path::new("/tmp/k"))),
+            " --sandbox=/tmp/k"
+        );
         assert_eq!(
             again("harness --node k3s3 --repo /r --verbose"),
             " --node k3s3 --repo /r"

@@ -44,6 +44,10 @@ impl Summary<'_> {
     pub(crate) fn lines(&self, look: Look) -> Vec<String> {
         let fold = Fold::of(self.report, self.fail_on_warn);
         let mut lines = Vec::new();
+        if self.exit == Exit::Interrupted {
+            // The phase that was going on has no footer.
+            lines.push(String::new());
+        }
         for phase in &self.report.phases {
             self.phase(phase, &fold, look, &mut lines);
         }
@@ -238,19 +242,19 @@ impl Summary<'_> {
             lines.push("  harness --sandbox=/tmp/world".into());
             return;
         }
-        let again = self.again;
-        lines.push(format!(
-            "  --status{again}     compares this with the cluster as it is now"
-        ));
+        lines.push("  --status     compares this with the cluster as it is now".into());
         if let Some(phase) = self.stopped_at() {
-            lines.push(format!("  --resume{again}     goes on at {}", phase.name()));
+            lines.push(format!("  --resume     goes on at {}", phase.name()));
         }
         if report.has_changes() {
             let revert = commit(report)
                 .map(|commit| format!("git revert {commit} && git push; "))
                 .unwrap_or_default();
-            lines.push(format!("  --rollback{again}   is not built yet; by hand:"));
+            lines.push("  --rollback   is not built yet; by hand:".into());
             lines.push(format!("               {revert}kubectl delete node {node}"));
+        }
+        if !self.again.is_empty() {
+            lines.push(format!("  each with    {}", self.again.trim_start()));
         }
     }
 
@@ -315,17 +319,18 @@ fn cause(one: &Folded<'_>, look: Look, lines: &mut Vec<String>) {
         }
     };
     labelled("saw", &clean(&ended.message));
-    for fact in ended.evidence.iter().take(EVIDENCE) {
-        labelled("", &clean(fact));
+    let facts: Vec<String> = ended
+        .evidence
+        .iter()
+        .map(|fact| clean(fact))
+        .filter(|fact| *fact != clean(&ended.message))
+        .collect();
+    for fact in facts.iter().take(EVIDENCE) {
+        labelled("", fact);
     }
-    if ended.evidence.len() > EVIDENCE {
-        labelled(
-            "",
-            &format!(
-                "and {} more facts, in the report",
-                ended.evidence.len() - EVIDENCE
-            ),
-        );
+    if facts.len() > EVIDENCE {
+        let more = facts.len() - EVIDENCE;
+        labelled("", &format!("and {more} more facts, in the report"));
     }
     let mut hints = ended
         .hint

@@ -72,10 +72,13 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// `4 ms`, `2.1 s`, `48 s`, `2 min 10 s`, `1 h 5 min`.
+/// `<1 ms`, `4 ms`, `2.1 s`, `48 s`, `2 min 10 s`, `1 h 5 min`.
 pub(crate) fn duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let seconds = duration.as_secs();
+    if millis == 0 {
+        return "<1 ms".to_owned();
+    }
     if millis < 1_000 {
         return if millis < 100 {
             format!("{millis} ms")
@@ -153,6 +156,7 @@ mod tests {
     #[test]
     fn durations_have_units_and_no_false_precision() {
         let said = |millis| duration(Duration::from_millis(millis));
+        assert_eq!(said(0), "<1 ms");
         assert_eq!(said(4), "4 ms");
         assert_eq!(said(230), "0.2 s");
         assert_eq!(said(2_140), "2.1 s");

@@ -62,7 +62,7 @@ pub(crate) fn show(cli: &Cli) -> Result<Exit, Halt> {
         term::out(&object(&options, &record, &now, &remarks).to_string());
     } else {
         let look = Look::stdout(cli.color);
-        let again = sandbox_mode::again(cli);
+        let again = sandbox_mode::again(cli, None);
         for line in lines(&options, &record, &now, &remarks, look, &again) {
             term::out(&line);
         }

@@ -235,7 +235,8 @@ fn a_sandbox_that_ends_offers_no_resume_and_one_that_stays_names_itself() {
     summary.again = " --sandbox=/w";
     let lines = summary.lines(look(None)).join("\n");
     assert!(
-        lines.contains("--resume --sandbox=/w     goes on at storage_integration"),
+        lines.contains("--resume     goes on at storage_integration")
+            && lines.contains("each with    --sandbox=/w\n"),
         "{lines}"
     );
     assert!(lines.contains(
