@@ -19,6 +19,7 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::pre::volumes::CHECKS,
             crate::pre::network::CHECKS,
             crate::pre::monitoring::CHECKS,
+            crate::pre::workloads::CHECKS,
         ],
         Phase::GitopsActivation => &[
             crate::gitops::CLONE,
@@ -53,7 +54,7 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::security::cluster::CHECKS,
             crate::security::pods::CHECKS,
         ],
-        Phase::PostValidation => &[crate::post::CHECKS],
+        Phase::PostValidation => &[crate::post::again::CHECKS, crate::post::compared::CHECKS],
         Phase::HealthVerification => &[
             crate::health::cluster::CHECKS,
             crate::health::history::CHECKS,

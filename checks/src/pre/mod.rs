@@ -16,3 +16,4 @@ pub mod network;
 pub mod permissions;
 pub mod services;
 pub mod volumes;
+pub mod workloads;
