@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
+    accept::is_finished,
     call::Call,
     defaults::CRD_FINALIZER,
     refusal::Refusal,
     resource::Resource,
     store::{Key, Store, now},
     transaction::Transaction,
-    write::is_finished,
 };
 
 /// How something is deleted (`DeleteOptions`, from body and query).

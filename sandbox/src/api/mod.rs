@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 
+mod accept;
 mod apply;
 mod auth;
 mod bootstrap;
 mod builtin;
 mod call;
+mod cells;
 mod columns;
 mod columns_builtin;
+mod connection;
 mod defaults;
 mod delete;
 mod discovery;
