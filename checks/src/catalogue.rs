@@ -51,6 +51,7 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
         Phase::SecurityValidation => &[
             crate::security::rights::CHECKS,
             crate::security::kubelet::CHECKS,
+            crate::security::repository::CHECKS,
             crate::security::cluster::CHECKS,
             crate::security::pods::CHECKS,
         ],

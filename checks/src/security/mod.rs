@@ -5,4 +5,5 @@
 pub mod cluster;
 pub mod kubelet;
 pub mod pods;
+pub mod repository;
 pub mod rights;
