@@ -268,6 +268,65 @@ mod tests {
         assert!(refuse_while_running(&options).is_ok());
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn only_what_carries_the_label_and_our_name_is_found_and_removed() {
+        let sandbox = sandbox::Sandbox::start(sandbox::Options {
+            speed: sandbox::Speed::Test,
+            ..sandbox::Options::default()
+        })
+        .await
+        .unwrap();
+        let kubeconfig = sandbox.kubeconfig();
+        let cli = Cli::try_parse_from(["harness", "--cleanup", "--yes"]).unwrap();
+        let mut options = build::from_environment(&cli).unwrap();
+        options.kubeconfig = Some(kubeconfig);
+        let client = client(&options).await.unwrap();
+        let namespaces = Api::<Namespace>::all(client.clone());
+        let parameters = kube::api::PostParams::default();
+        for (name, label) in [
+            ("onboarding-probe", "onboarding"),
+            ("precious", "onboarding"),
+            ("other", "helm"),
+        ] {
+            let namespace = serde_json::json!({
+                "metadata": { "name": name, "labels": { "app.kubernetes.io/managed-by": label } },
+            });
+            namespaces
+                .create(&parameters, &serde_json::from_value(namespace).unwrap())
+                .await
+                .unwrap();
+        }
+        let pods = Api::<Pod>::namespaced(client.clone(), "precious");
+        for (name, label) in [("probe-1", "onboarding"), ("database", "helm")] {
+            let pod = serde_json::json!({
+                "metadata": { "name": name, "labels": { "app.kubernetes.io/managed-by": label } },
+                "spec": { "containers": [{ "name": "one", "image": "one" }] },
+            });
+            pods.create(&parameters, &serde_json::from_value(pod).unwrap())
+                .await
+                .unwrap();
+        }
+        let found = find(&client, "onboarding-probe").await.unwrap();
+        let shown: Vec<String> = found.iter().map(Found::shown).collect();
+        assert_eq!(
+            shown,
+            ["pod probe-1 -n precious", "namespace onboarding-probe"]
+        );
+        // Something that took the name since is another object.
+        let mut other = found[0].clone();
+        other.uid = Some("00000000-0000-0000-0000-000000000000".into());
+        assert!(delete(client.clone(), other).await.is_err());
+        for one in &found {
+            delete(client.clone(), one.clone()).await.unwrap();
+            // Gone by itself is removed too, unless it is still on its way out.
+            let again = delete(client.clone(), one.clone()).await;
+            assert!(again.is_ok(), "{again:?}");
+        }
+        assert!(pods.get("database").await.is_ok());
+        assert!(namespaces.get("precious").await.is_ok());
+        sandbox.shutdown().await;
+    }
+
     #[test]
     fn objects_are_named_as_kubectl_takes_them() {
         let pod = Found {

@@ -191,3 +191,34 @@ fn a_report_that_cannot_be_read_is_exit_7_and_a_foreign_folder_exit_3() {
     let halt = record(&options, None).err().unwrap();
     assert_eq!(halt.exit, Exit::CannotStart);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_node_is_asked_of_a_living_cluster() {
+    let sandbox = sandbox::Sandbox::start(sandbox::Options {
+        stage: sandbox::Stage::Onboarded,
+        speed: sandbox::Speed::Test,
+        ..sandbox::Options::default()
+    })
+    .await
+    .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(&folder.path().join("s"), &folder.path().join("l"));
+    options.kubeconfig = Some(sandbox.kubeconfig());
+    let Now::Known(known) = now::look(&options).await else {
+        panic!("the cluster did not say");
+    };
+    assert!(!known.uid.is_empty());
+    assert!(
+        known.node.as_ref().is_some_and(|node| node.ready),
+        "{known:?}"
+    );
+    assert!(known.storage.usable(), "{known:?}");
+    options.settings.node.name = "k3s9".into();
+    let now = now::look(&options).await;
+    assert_eq!(now.sentence("k3s9"), "k3s9 is not in the cluster");
+    sandbox.shutdown().await;
+    let Now::Unknown(why) = now::look(&options).await else {
+        panic!("a cluster that has gone answered");
+    };
+    assert!(!why.is_empty());
+}
