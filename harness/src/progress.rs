@@ -11,7 +11,7 @@ use phases::wait::Waiting;
 
 use crate::{
     term::{self, Look},
-    text::{clean, duration},
+    text::{clean, columns, cut, duration},
 };
 
 /// Without a terminal, a wait in which nothing changes says so at this pace.
@@ -19,7 +19,7 @@ const REMINDER: Duration = Duration::from_secs(15);
 
 /// Shows waits. Everything that prints a line prints it through [`Progress::suspend`].
 pub(crate) struct Progress {
-    terminal: bool,
+    width: Option<usize>,
     bar: Mutex<Option<ProgressBar>>,
     told: Mutex<Told>,
 }
@@ -28,7 +28,7 @@ impl Progress {
     /// For a standard error that looks like this.
     pub(crate) fn new(stderr: Look) -> Self {
         Self {
-            terminal: stderr.width.is_some(),
+            width: stderr.width,
             bar: Mutex::default(),
             told: Mutex::default(),
         }
@@ -36,19 +36,19 @@ impl Progress {
 
     /// Something is awaited; comes at least once a second. Says whether it is worth a line in a log.
     pub(crate) fn waiting(&self, waiting: &Waiting) -> bool {
-        let text = sentence(waiting);
         let news = lock(&self.told).is_news(waiting);
-        if self.terminal {
-            self.draw(text);
-        } else if news {
-            term::err(&format!("PROGRESS {text}"));
+        match self.width {
+            // The spinner takes two columns.
+            Some(width) => self.draw(fitted(waiting, width.saturating_sub(2))),
+            None if news => term::err(&format!("PROGRESS {}", sentence(waiting))),
+            None => {}
         }
         news
     }
 
     /// Something short is being done; only a terminal shows it.
     pub(crate) fn doing(&self, text: &str) {
-        if self.terminal {
+        if self.width.is_some() {
             self.draw(clean(text));
         }
     }
@@ -85,18 +85,25 @@ impl Progress {
 
 /// `waiting for join::registered · S2 registered, no pod range yet · 41 s of 5 min`
 pub(crate) fn sentence(waiting: &Waiting) -> String {
+    fitted(waiting, usize::MAX)
+}
+
+/// The same in so many columns: what is seen gives way, not the time.
+fn fitted(waiting: &Waiting, width: usize) -> String {
     let seen = clean(&waiting.seen);
     let seen = if seen.is_empty() {
         "nothing seen yet".to_owned()
     } else {
         seen
     };
-    format!(
-        "waiting for {} · {seen} · {} of {}",
-        clean(&waiting.id),
+    let before = format!("waiting for {} · ", clean(&waiting.id));
+    let after = format!(
+        " · {} of {}",
         whole_seconds(waiting.since),
         whole_seconds(waiting.limit)
-    )
+    );
+    let room = width.saturating_sub(columns(&before) + columns(&after));
+    format!("{before}{}{after}", cut(&seen, room))
 }
 
 fn whole_seconds(time: Duration) -> String {
@@ -165,6 +172,10 @@ mod tests {
                 .matches('\u{1b}')
                 .count(),
             0
+        );
+        assert_eq!(
+            fitted(&waiting("S2 registered, no pod range yet", 41_300), 60),
+            "waiting for join::registered · S2 registere… · 41 s of 5 min"
         );
         assert!(sentence(&waiting("", 3_900)).ends_with("nothing seen yet · 3 s of 5 min"));
     }
