@@ -82,6 +82,10 @@ fn health(core: &Core, call: &Call, endpoint: &str, single: Option<&str>) -> Ans
     for (name, result) in checks
         .iter()
         .filter(|(name, _)| single.is_none_or(|s| s == name))
+        // Readiness asks more than liveness does.
+        .filter(|(name, _)| {
+            endpoint != "livez" || !matches!(name.as_str(), "etcd-readiness" | "informer-sync" | "shutdown")
+        })
     {
         match result {
             _ if excluded.contains(&name.as_str()) => {

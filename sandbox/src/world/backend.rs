@@ -54,12 +54,12 @@ impl Backend for Behind {
         vec![
             check("ping", false, ""),
             check("log", false, ""),
-            check("etcd", datastore, "error getting data from datastore: context deadline exceeded"),
+            check("etcd", false, "error getting data from datastore: context deadline exceeded"),
             check("etcd-readiness", datastore, "error getting data from datastore: context deadline exceeded"),
             check("informer-sync", faults.on("apiserver-not-ready"), "8 informers not started yet: [*v1.Pod *v1.Node]"),
             check("poststarthook/start-apiextensions-controllers", false, ""),
             check("poststarthook/crd-informer-synced", false, ""),
-            check("poststarthook/rbac/bootstrap-roles", faults.on("apiserver-not-ready"), "not finished"),
+            check("poststarthook/rbac/bootstrap-roles", false, ""),
             check("poststarthook/apiservice-registration-controller", false, ""),
             check("shutdown", false, ""),
         ]

@@ -12,7 +12,7 @@ use super::{
     flux::Flux,
     git::{self, GitTrouble, Places},
     k3s::K3s,
-    kinds::{GIT_REPOSITORIES, KUSTOMIZATIONS, LEASES, NODES},
+    kinds::{GIT_REPOSITORIES, KUSTOMIZATIONS, LEASES, NODE_METRICS, NODES},
     longhorn::Longhorn,
     make::{self, in_the_past},
     memory::Memory,
@@ -53,6 +53,9 @@ pub(crate) fn objects(cast: &Cast, places: &Places, store: &Path, stage: Stage) 
         settled &= live(false, DAY);
     }
     tracing::debug!(settled, "the cluster begins");
+    for numbers in memory.mirror().list(&NODE_METRICS) {
+        change(&memory, &NODE_METRICS, "", make::name(&numbers), json!({"timestamp": make::now()}));
+    }
     for lease in memory.mirror().list(&LEASES) {
         let renewed = json!({"spec": {"renewTime": make::micro_ago(Duration::ZERO)}});
         change(&memory, &LEASES, make::namespace(&lease), make::name(&lease), renewed);

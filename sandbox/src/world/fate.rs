@@ -14,11 +14,17 @@ use super::{
     git::{self, Places},
     hand::Hand,
     k3s,
-    kinds::{self, CLUSTER_ROLE_BINDINGS, DAEMON_SETS, KUSTOMIZATIONS, LH_NODES, NODES, Res, SECRETS, STORAGE_CLASSES},
-    make::{ago, object},
+    kinds::{
+        self, CLAIMS, CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, DAEMON_SETS, KUSTOMIZATIONS, LH_BACKUP_TARGETS, LH_NODES,
+        LH_SETTINGS, NODES, QUOTAS, RULES, Res, SECRETS, SIGNING_REQUESTS, STORAGE_CLASSES,
+    },
+    make::{ago, items, object},
     scene::{Change, Timers},
-    seed,
+    seed, tree,
 };
+
+/// The annotation with which people keep Flux from an object.
+const LEFT_ALONE: &str = "kustomize.toolkit.fluxcd.io/reconcile";
 
 /// Does and undoes deeds.
 pub(crate) struct Fate {
@@ -113,10 +119,106 @@ impl Fate {
                 }));
                 self.present(&LH_NODES, stray, on).await;
             }
+            "node-tainted" => self.taint(on).await,
+            "node-cordoned" => {
+                let patch = json!({"spec": {"unschedulable": if on { json!(true) } else { Value::Null }}});
+                self.patch(&NODES, "", &node, patch).await;
+            }
+            "node-labels-lost" => {
+                let lost = |value: &str| if on { Value::Null } else { json!(value) };
+                let labels = json!({"node.longhorn.io/create-default-disk": lost("config"), "storage": lost("longhorn")});
+                self.patch(&NODES, "", &node, json!({"metadata": {"labels": labels}})).await;
+            }
+            "longhorn-scheduling-disabled" => {
+                let patch = json!({
+                    "metadata": {"annotations": {LEFT_ALONE: if on { json!("disabled") } else { Value::Null }}},
+                    "spec": {"allowScheduling": !on},
+                });
+                self.patch(&LH_NODES, "longhorn-system", &node, patch).await;
+            }
+            "longhorn-driver-missing" => self.installed(&[("CSIDriver", "driver.longhorn.io")], !on).await,
+            "longhorn-replica-count-low" => {
+                let value = if on { "1" } else { "2" };
+                self.patch(&LH_SETTINGS, "longhorn-system", "default-replica-count", json!({"value": value})).await;
+            }
+            "longhorn-backup-target-unavailable" => {
+                let patch = json!({"status": {"available": !on}});
+                let change = Change::Patch {
+                    res: &LH_BACKUP_TARGETS,
+                    namespace: "longhorn-system".into(),
+                    name: "default".into(),
+                    status: true,
+                    patch,
+                };
+                self.apply(change).await;
+            }
+            "longhorn-provisioner-down" => {
+                // Nobody notices before somebody asks for a volume.
+                let claim = object("v1", "PersistentVolumeClaim", "apps", "scratch", json!({"spec": {
+                    "accessModes": ["ReadWriteOnce"], "storageClassName": "longhorn",
+                    "resources": {"requests": {"storage": "1Gi"}},
+                }}));
+                self.present(&CLAIMS, claim, on).await;
+            }
+            "quota-exhausted" => {
+                let quota = object("v1", "ResourceQuota", "apps", "few-pods", json!({"spec": {"hard": {"pods": "4"}}}));
+                self.present(&QUOTAS, quota.clone(), on).await;
+                if on {
+                    let used = json!({"hard": {"pods": "4"}, "used": {"pods": "4"}});
+                    self.apply(Change::status(&QUOTAS, &quota, used)).await;
+                }
+            }
+            "csr-pending" => {
+                let request = object("certificates.k8s.io/v1", "CertificateSigningRequest", "", "csr-nobody-approves", json!({
+                    "spec": {
+                        "request": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K",
+                        "signerName": "kubernetes.io/kubelet-serving", "usages": ["digital signature", "server auth"],
+                        "username": format!("system:node:{node}"), "groups": ["system:nodes"],
+                    },
+                }));
+                self.present(&SIGNING_REQUESTS, request, on).await;
+            }
+            "dashboards-missing" => {
+                let patch = json!({"metadata": {
+                    "annotations": {LEFT_ALONE: if on { json!("disabled") } else { Value::Null }},
+                    "labels": {"grafana_dashboard": if on { Value::Null } else { json!("1") }},
+                }});
+                self.patch(&CONFIG_MAPS, "monitoring", "nodes-dashboard", patch).await;
+            }
+            "alert-rules-missing" => {
+                let groups = if on { json!([]) } else { self.in_git("PrometheusRule", "node-alerts")["spec"]["groups"].clone() };
+                let patch = json!({
+                    "metadata": {"annotations": {LEFT_ALONE: if on { json!("disabled") } else { Value::Null }}},
+                    "spec": {"groups": groups},
+                });
+                self.patch(&RULES, "monitoring", "node-alerts", patch).await;
+            }
             "node-rights-missing" => self.store.authorize_nodes(!on),
             "node-password-conflict" => self.leave_password(on).await,
             _ => {}
         }
+    }
+
+    /// An object as the repository began with it.
+    fn in_git(&self, kind: &str, name: &str) -> Value {
+        tree::files(&self.shared.cast, false)
+            .into_iter()
+            .filter(|(path, _)| path.ends_with(".yaml"))
+            .flat_map(|(_, text)| serde_saphyr::from_multiple::<Value>(&text).unwrap_or_default())
+            .find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+            .unwrap_or_default()
+    }
+
+    /// A taint that keeps workloads away from the new node.
+    async fn taint(&self, on: bool) {
+        let Some(node) = self.shared.mirror.get(&NODES, "", &self.shared.cast.node) else { return };
+        let mut taints: Vec<Value> =
+            items(&node["spec"]["taints"]).iter().filter(|taint| taint["key"] != "reserved").cloned().collect();
+        if on {
+            taints.push(json!({"key": "reserved", "value": "somebody", "effect": "NoSchedule"}));
+        }
+        let taints = if taints.is_empty() { Value::Null } else { taints.into() };
+        self.apply(Change::spec(&NODES, &node, json!({"spec": {"taints": taints}}))).await;
     }
 
     fn move_remote(&mut self, on: bool) {

@@ -104,6 +104,9 @@ kinds! {
     JOBS "batch" "v1" "Job" "jobs" true;
     BUDGETS "policy" "v1" "PodDisruptionBudget" "poddisruptionbudgets" true;
     SLICES "discovery.k8s.io" "v1" "EndpointSlice" "endpointslices" true;
+    QUOTAS "" "v1" "ResourceQuota" "resourcequotas" true;
+    SIGNING_REQUESTS "certificates.k8s.io" "v1" "CertificateSigningRequest" "certificatesigningrequests" false;
+    CSI_DRIVERS "storage.k8s.io" "v1" "CSIDriver" "csidrivers" false;
     LEASES "coordination.k8s.io" "v1" "Lease" "leases" true;
     CSI_NODES "storage.k8s.io" "v1" "CSINode" "csinodes" false;
     STORAGE_CLASSES "storage.k8s.io" "v1" "StorageClass" "storageclasses" false;
@@ -122,6 +125,7 @@ kinds! {
     LH_INSTANCE_MANAGERS "longhorn.io" "v1beta2" "InstanceManager" "instancemanagers" true;
     LH_ENGINE_IMAGES "longhorn.io" "v1beta2" "EngineImage" "engineimages" true;
     LH_SETTINGS "longhorn.io" "v1beta2" "Setting" "settings" true;
+    LH_BACKUP_TARGETS "longhorn.io" "v1beta2" "BackupTarget" "backuptargets" true;
     RULES "monitoring.coreos.com" "v1" "PrometheusRule" "prometheusrules" true;
     NODE_METRICS "metrics.k8s.io" "v1beta1" "NodeMetrics" "nodes" false;
 }

@@ -107,7 +107,11 @@ impl Kustomize {
                 }
                 prune(scene, object, &objects, changes);
                 for object in &objects {
-                    if scene.mirror.find(object).is_none_or(|there| would_change(&there, object)) {
+                    let there = scene.mirror.find(object);
+                    if there.as_ref().is_some_and(|there| left_alone(there)) {
+                        continue;
+                    }
+                    if there.is_none_or(|there| would_change(&there, object)) {
                         changes.push(Change::Apply { manager: MANAGER, object: object.clone() });
                     }
                 }
@@ -116,6 +120,10 @@ impl Kustomize {
                 self.attempts.insert(uid_of(object).to_owned(), Attempt { revision, token, objects, generation });
             }
             Err(failure) => {
+                if failure.reason == "DependencyNotReady" {
+                    // Dependencies are looked at more often than failures: 30 s against a minute.
+                    rest_for(scene, object, scene.pace.kustomize_retry / 3);
+                }
                 let attempt = Attempt {
                     revision,
                     token,
@@ -126,6 +134,12 @@ impl Kustomize {
             }
         }
     }
+}
+
+/// Whether somebody has asked Flux to leave an object as it is.
+fn left_alone(object: &Value) -> bool {
+    let key = "kustomize.toolkit.fluxcd.io/reconcile";
+    ["annotations", "labels"].iter().any(|part| object["metadata"][*part][key] == "disabled")
 }
 
 fn due(scene: &Scene<'_>, object: &Value) -> bool {
@@ -142,7 +156,12 @@ fn due(scene: &Scene<'_>, object: &Value) -> bool {
     if condition(object, "Ready") == "True" {
         !scene.timers.instant && scene.timers.waited(&format!("rest/{uid}"), scene.pace.kustomize_interval)
     } else {
-        scene.timers.waited(&format!("retry/{uid}"), scene.pace.kustomize_retry)
+        let (what, long) = if waits_for_others(object) {
+            ("depend", scene.pace.kustomize_retry / 3)
+        } else {
+            ("retry", scene.pace.kustomize_retry)
+        };
+        scene.timers.waited(&format!("{what}/{uid}"), long)
     }
 }
 
@@ -158,6 +177,13 @@ fn rest(scene: &Scene<'_>, object: &Value) {
         scene.timers.forget(&key);
         let _ = scene.timers.waited(&key, long);
     }
+}
+
+/// Makes the next look come sooner than the usual retry.
+fn rest_for(scene: &Scene<'_>, object: &Value, long: std::time::Duration) {
+    let key = format!("depend/{}", uid_of(object));
+    scene.timers.forget(&key);
+    let _ = scene.timers.waited(&key, long);
 }
 
 fn artifact(scene: &Scene<'_>, object: &Value) -> String {

@@ -149,6 +149,9 @@ fn crash(scene: &Scene<'_>, node: &Value, pod: &Value) -> Option<&'static str> {
         ("prometheus-down", "app.kubernetes.io/name", "prometheus", false, "opening storage failed: corrupted WAL segment"),
         ("grafana-down", "app.kubernetes.io/name", "grafana", false, "database is locked"),
         ("alertmanager-down", "app.kubernetes.io/name", "alertmanager", false, "loading configuration file failed"),
+        ("longhorn-provisioner-down", "app", "csi-provisioner", false, "lost connection to CSI driver"),
+        ("longhorn-engine-image-missing", "longhorn.io/component", "engine-image", true, "no space left on device"),
+        ("kube-state-metrics-down", "app.kubernetes.io/name", "kube-state-metrics", false, "failed to list nodes: forbidden"),
         ("longhorn-driver-down", "app", "csi-attacher", false, "lost connection to CSI driver"),
     ];
     CRASHES

@@ -103,7 +103,9 @@ pub(crate) fn state(node: &Value) -> u8 {
 fn advance(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Change>) {
     let state = state(node);
     let key = format!("{}/S{state}", uid_of(node));
-    if state > 5 || !scene.timers.waited(&key, scene.pace.join_step) {
+    let held = name == scene.cast.node
+        && ((state == 3 && scene.fault("ccm-disabled")) || (state == 4 && scene.fault("pod-range-exhausted")));
+    if state > 5 || held || !scene.timers.waited(&key, scene.pace.join_step) {
         return;
     }
     let patch = match state {
@@ -155,6 +157,9 @@ fn keep(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Change>) 
     if state >= 6 {
         crate::world::make::merge(&mut patch, json!({"metadata": {"annotations": node::flannel(scene, name)}}));
     }
+    if let Some(range) = new.then(|| misplaced(scene, node)).flatten() {
+        patch["spec"] = json!({"podCIDR": range, "podCIDRs": [range]});
+    }
     if would_change(node, &patch) {
         changes.push(Change::spec(&NODES, node, patch));
     }
@@ -179,6 +184,19 @@ fn keep(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Change>) 
         scene.timers.forget(&format!("{}/S7", uid_of(node)));
     }
     heartbeat(scene, name, node, changes);
+}
+
+/// The pod range that the new node should have instead of the one that it has.
+fn misplaced(scene: &Scene<'_>, node: &Value) -> Option<String> {
+    let range = text(&node["spec"]["podCIDR"]);
+    let other = scene.get(&NODES, "", &scene.cast.control_plane)?;
+    let same = node["spec"]["podCIDR"] == other["spec"]["podCIDR"];
+    match (scene.fault("pod-range-overlaps"), same, range.is_empty()) {
+        (_, _, true) => None,
+        (true, false, _) => Some(text(&other["spec"]["podCIDR"]).to_owned()),
+        (false, true, _) => Some(free_range(scene)),
+        _ => None,
+    }
 }
 
 fn heartbeat(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Change>) {

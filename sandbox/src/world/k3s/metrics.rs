@@ -12,6 +12,9 @@ use crate::world::{
 pub(crate) fn usage(scene: &Scene<'_>, node: &str) -> (u64, u64) {
     let pods = scene.list(&PODS).iter().filter(|pod| pod["spec"]["nodeName"] == node).count() as u64;
     let base = if node == scene.cast.control_plane { (420, 1700) } else { (120, 700) };
+    if node == scene.cast.control_plane && scene.fault("control-plane-busy") {
+        return (3_800, 7_300);
+    }
     (base.0 + 12 * pods, base.1 + 45 * pods)
 }
 

@@ -48,6 +48,9 @@ pub(crate) fn status(scene: &Scene<'_>, name: &str) -> Value {
         "memory": "8131092Ki", "pods": "110",
     });
     let mut allocatable = capacity.clone();
+    if name == cast.control_plane && scene.fault("pods-nearly-full") {
+        allocatable["pods"] = "30".into();
+    }
     allocatable["ephemeral-storage"] = "98672037776".into();
     json!({
         "capacity": capacity, "allocatable": allocatable,
@@ -86,6 +89,13 @@ pub(crate) fn k3s_annotations(scene: &Scene<'_>, name: &str) -> Value {
     } else {
         json!(["agent", "--node-ip", address])
     };
+    let mut args = args;
+    if name == cast.control_plane
+        && scene.fault("pod-range-exhausted")
+        && let Some(list) = args.as_array_mut()
+    {
+        list.extend([json!("--cluster-cidr"), json!("10.42.0.0/24")]);
+    }
     let environment = if name == cast.control_plane {
         json!({"K3S_TOKEN": "********"})
     } else {
@@ -136,7 +146,11 @@ pub(crate) fn flannel(scene: &Scene<'_>, name: &str) -> Value {
         let mac_of = if new && scene.fault("vtep-mac-duplicate") { &cast.control_plane } else { name };
         ("vxlan", json!({"VNI": 1, "VtepMAC": cast.vtep_mac(mac_of)}).to_string())
     };
-    let address = cast.address(name).map(|ip| ip.to_string()).unwrap_or_default();
+    let address = if new && scene.fault("public-ip-differs") {
+        "192.0.2.77".to_owned()
+    } else {
+        cast.address(name).map(|ip| ip.to_string()).unwrap_or_default()
+    };
     json!({
         key("backend-data"): data, key("backend-type"): backend, key("kube-subnet-manager"): "true",
         key("public-ip"): address,
@@ -152,7 +166,11 @@ pub(crate) fn conditions(scene: &Scene<'_>, name: &str, network: bool) -> Vec<Va
         let (reason, message) = if on { bad } else { good };
         json!({"type": kind, "status": if on { "True" } else { "False" }, "reason": reason, "message": message})
     };
-    let ready = if network {
+    let ready = if name == cast.control_plane && scene.fault("control-plane-not-ready") {
+        json!({
+            "type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "container runtime is down",
+        })
+    } else if network {
         json!({"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"})
     } else {
         json!({

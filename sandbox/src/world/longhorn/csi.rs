@@ -44,7 +44,8 @@ fn bytes(quantity: &str) -> u64 {
 
 /// Makes a volume for every claim of a Longhorn class that has none.
 pub(crate) fn provision(scene: &Scene<'_>, changes: &mut Vec<Change>) {
-    for claim in scene.list(&CLAIMS) {
+    let works = sidecar_ready(scene, "csi-provisioner");
+    for claim in scene.list(&CLAIMS).into_iter().filter(|_| works) {
         if claim["spec"]["storageClassName"].is_null() && claim["spec"]["volumeName"].is_null() && !deleting(&claim) {
             default_class(scene, &claim, changes);
             continue;
@@ -78,6 +79,13 @@ pub(crate) fn provision(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             changes.push(Change::status(&VOLUMES, &volume, json!({"phase": "Bound"})));
         }
     }
+}
+
+/// Whether one of the driver's Deployments runs.
+fn sidecar_ready(scene: &Scene<'_>, app: &str) -> bool {
+    scene.list(&PODS).iter().any(|pod| {
+        namespace(pod) == NAMESPACE && pod["metadata"]["labels"]["app"] == app && pods::is_ready(pod)
+    })
 }
 
 /// A claim that names no class gets the default one.
@@ -199,7 +207,7 @@ fn settle(scene: &Scene<'_>, attachment: &Value, wanted: &BTreeSet<(String, Stri
         changes.push(Change::spec(&LH_VOLUMES, &held, json!({"spec": {"nodeID": node}})));
     }
     let attached = held["status"]["state"] == "attached" && held["status"]["currentNodeID"] == node;
-    if attached && attachment["status"]["attached"] != true {
+    if attached && sidecar_ready(scene, "csi-attacher") && attachment["status"]["attached"] != true {
         changes.push(Change::status(&ATTACHMENTS, attachment, json!({"attached": true})));
     }
 }

@@ -59,7 +59,7 @@ fn one(scene: &Scene<'_>, node: &Value, disk: &str, spec: &Value) -> Value {
     // Volumes are thin: about a third of what is promised is written.
     let mut available = (MAXIMUM - 6 * GIB).saturating_sub(scheduled / 3);
     let mut scheduled_told = scheduled;
-    if new && scene.fault("longhorn-disk-full") {
+    if (new && scene.fault("longhorn-disk-full")) || (!new && scene.fault("longhorn-control-plane-disk-full")) {
         available = 9 * GIB;
     }
     if new && scene.fault("longhorn-disk-not-schedulable") {

@@ -152,7 +152,13 @@ fn like(pattern: &str, there: &str) -> bool {
 /// The series of a metric as the world has them.
 fn series(scene: &Scene<'_>, metric: &str) -> Vec<Series> {
     let all = targets::all(scene);
-    let scraped = |job: &'static str| all.iter().filter(move |it| it.labels["job"] == job && it.error.is_none());
+    // A relabelling rule that drops what it should keep: the target is up and its series are not there.
+    let dropped = |node: &str| scene.fault("node-metrics-dropped") && node == scene.cast.node;
+    let scraped = |job: &'static str| {
+        all.iter().filter(move |it| {
+            it.labels["job"] == job && it.error.is_none() && !(job == "node-exporter" && dropped(&it.node))
+        })
+    };
     match metric {
         "up" => all.iter().map(|it| (it.labels.clone(), f64::from(u8::from(it.error.is_none())))).collect(),
         "node_uname_info" => scraped("node-exporter")
