@@ -12,6 +12,8 @@ mod catalogue;
 mod cleanup;
 mod cli;
 mod config;
+#[cfg(test)]
+mod docs;
 mod engine;
 mod event;
 mod exit;
