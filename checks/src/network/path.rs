@@ -160,6 +160,19 @@ async fn kube_proxy(cx: &Context) -> Answer {
     let text = answer.text();
     let latest = |name| exposition::values(&text, name).into_iter().reduce(f64::max);
     let Some(written) = latest(WRITTEN) else {
+        // All parts of k3s share one registry: where the server shows kube-proxy, its absence here means something.
+        let server = node::control_plane(cx).await?;
+        let there = cx.view.node_proxy(node::name(&server), "/metrics").await?;
+        if node::name(&server) != node && !exposition::values(&there.text(), WRITTEN).is_empty() {
+            return Ok(Verdict::fail(
+                "RulesNeverWritten",
+                format!(
+                    "kube-proxy on {node} shows nothing, on {} it does",
+                    node::name(&server)
+                ),
+            )
+            .saw(format!("no sample of {WRITTEN} on {node}")));
+        }
         return Ok(Verdict::warn(
             "NotShown",
             format!("the metrics of {node} do not say when kube-proxy wrote its rules"),
@@ -291,12 +304,21 @@ mod tests {
         let verdict = Fixture::new()
             .with(node("k3s1", 1))
             .raw(METRICS, 200, "up 1\n")
+            .raw("/api/v1/nodes/k3s1/proxy/metrics", 200, "up 1\n")
             .ask(check("network::kube_proxy"))
             .await;
         assert_eq!(
             (verdict.outcome(), verdict.reason()),
             (Outcome::Warn, "NotShown")
         );
+        let shown = "kubeproxy_sync_proxy_rules_last_timestamp_seconds 1.7e9\n";
+        let verdict = Fixture::new()
+            .with(node("k3s1", 1))
+            .raw(METRICS, 200, "up 1\n")
+            .raw("/api/v1/nodes/k3s1/proxy/metrics", 200, shown)
+            .ask(check("network::kube_proxy"))
+            .await;
+        assert_eq!(verdict.reason(), "RulesNeverWritten", "{verdict:?}");
         let off = annotate(
             node("k3s1", 1),
             "k3s.io/node-args",
