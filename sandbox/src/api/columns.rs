@@ -74,6 +74,10 @@ pub(crate) fn of(resource: &Resource, version: &str) -> Vec<Column> {
         return columns;
     }
     let special = super::columns_builtin::of(resource);
+    if special.iter().any(|(name, ..)| *name == "Name") {
+        // Events put their name last.
+        columns.clear();
+    }
     if special.is_empty() {
         columns.push(Column::new("Created At", "date", 0, |o| {
             o["metadata"]["creationTimestamp"].clone()

@@ -105,6 +105,7 @@ pub(crate) fn of(resource: &Resource) -> Vec<Row> {
             ("Count", "string", 1, |o| {
                 o["count"].as_i64().unwrap_or(1).to_string().into()
             }),
+            ("Name", "string", 1, |o| o["metadata"]["name"].clone()),
         ],
         ("", "persistentvolumeclaims") => vec![
             ("Status", "string", 0, |o| {

@@ -209,9 +209,6 @@ fn reply(answer: Answer) -> Reply {
     if let Some(seconds) = answer.retry_after {
         response = response.header(header::RETRY_AFTER, seconds);
     }
-    for warning in &answer.warnings {
-        response = response.header(header::WARNING, format!("299 - {warning:?}"));
-    }
     let body = match answer.body {
         Body::Whole(bytes) => Full::new(Bytes::from(bytes)).boxed_unsync(),
         Body::Stream(receiver) => {

@@ -28,8 +28,6 @@ pub(crate) struct Answer {
     pub(crate) content_type: String,
     pub(crate) body: Body,
     pub(crate) retry_after: Option<u64>,
-    /// Told in `Warning` headers, which `kubectl` prints.
-    pub(crate) warnings: Vec<String>,
 }
 
 /// A body at once, or as it comes.
@@ -49,7 +47,6 @@ impl Answer {
             content_type: content_type.to_owned(),
             body: Body::Whole(body),
             retry_after: None,
-            warnings: Vec::new(),
         }
     }
 }
@@ -223,7 +220,6 @@ fn watch(
         content_type: "application/json".to_owned(),
         body: Body::Stream(receiver),
         retry_after: None,
-        warnings: Vec::new(),
     })
 }
 

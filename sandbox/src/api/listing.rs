@@ -144,3 +144,75 @@ impl Store {
         Ok((changes, upto))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn put(store: &Store, name: &str, value: usize) {
+        let maps = store.registry.find("", "configmaps").expect("resource");
+        let object = json!({ "kind": "ConfigMap", "apiVersion": "v1",
+            "metadata": { "name": name, "namespace": "a" }, "data": { "n": value.to_string() } });
+        store
+            .begin(false)
+            .put(&maps, ("a".to_owned(), name.to_owned()), object);
+    }
+
+    fn names(listing: &Listing) -> Vec<&str> {
+        listing
+            .items
+            .iter()
+            .filter_map(|o| o["metadata"]["name"].as_str())
+            .collect()
+    }
+
+    #[test]
+    fn an_old_moment_is_told_as_it_was() {
+        let store = Store::new();
+        let maps = store.registry.find("", "configmaps").expect("resource");
+        for name in ["b", "d", "f"] {
+            put(&store, name, 0);
+        }
+        let then = store.revision();
+        put(&store, "a", 0);
+        put(&store, "d", 1);
+        for gone in ["b", "f"] {
+            store
+                .begin(false)
+                .remove(&maps, ("a".to_owned(), gone.to_owned()));
+        }
+        let all = |at| store.list(&maps, "a", None, at, 0, &|_| true);
+        assert_eq!(names(&all(None).expect("now")), ["a", "d"]);
+        let old = all(Some(then)).expect("then");
+        assert_eq!(names(&old), ["b", "d", "f"]);
+        assert_eq!(old.items[1]["data"]["n"], "0");
+        assert!(super::super::store::revision_of(&old.items[0]).is_some_and(|r| r <= then));
+        let (changes, upto) = store.changes(&maps, then).expect("changes");
+        assert_eq!((changes.len(), upto), (4, store.revision()));
+    }
+
+    #[test]
+    fn changes_that_are_forgotten_are_too_old() {
+        let store = Store::new();
+        let maps = store.registry.find("", "configmaps").expect("resource");
+        put(&store, "a", 0);
+        let then = store.revision();
+        for value in 1..=10_001 {
+            put(&store, "a", value);
+        }
+        let oldest = store.changes(&maps, then).expect_err("forgotten").oldest;
+        assert!(oldest > then);
+        assert_eq!(
+            store.changes(&maps, oldest).expect("remembered").0.len(),
+            500,
+            "told in parts"
+        );
+        assert!(
+            store
+                .list(&maps, "", None, Some(then), 0, &|_| true)
+                .is_err()
+        );
+    }
+}

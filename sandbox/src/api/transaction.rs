@@ -117,13 +117,13 @@ impl Transaction<'_> {
         if resource.plural == "customresourcedefinitions" {
             self.store.registry.forget(&key.1);
         }
-        // The removed object is told with the revision of its removal.
+        // Watches tell the removed object with the revision of its removal; lists at an older one tell it as it was.
         self.inner.record(
             resource.shelf(),
             Change {
                 revision,
                 key,
-                old: Some(last.clone()),
+                old: Some(old),
                 new: None,
             },
         );

@@ -99,10 +99,13 @@ async fn world() -> World {
     let mut logged = pod("p1", "n1");
     logged["metadata"]["annotations"] = json!({ "sandbox/log": "first\nlast" });
     logged["status"]["podIP"] = "10.42.0.7".into();
+    let event = json!({ "apiVersion": "v1", "kind": "Event", "metadata": { "name": "e1", "namespace": "default" },
+        "involvedObject": { "kind": "Pod", "name": "p1", "namespace": "default" },
+        "type": "Normal", "reason": "Pulled", "message": "pulled it", "lastTimestamp": "2026-01-01T00:00:00Z" });
     world
         .server
         .store()
-        .load(vec![node(), logged])
+        .load(vec![node(), logged, event])
         .expect("objects");
     world
 }
@@ -170,6 +173,9 @@ async fn reading() {
             "api-resources",
             &["deployments", "deploy", "apps/v1", "poddisruptionbudgets"],
         )
+        .await;
+    kubectl
+        .says("get events", &["LAST SEEN   TYPE", "pod/p1", "pulled it"])
         .await;
     kubectl
         .says("api-versions", &["rbac.authorization.k8s.io/v1"])
