@@ -40,10 +40,10 @@ impl Run<'_> {
     pub(super) fn all(&self, skip_validation: bool) -> Result<Exit, Halt> {
         for phase in Phase::ALL {
             let state = self.recorder.report().phase(phase).map(|one| one.state);
-            if state == Some(PhaseState::Completed) {
+            if matches!(state, Some(PhaseState::Completed | PhaseState::Skipped)) {
                 self.recorder.tell(&Event::PhaseSkipped {
                     phase,
-                    why: "completed by an earlier start".into(),
+                    why: "through since an earlier start".into(),
                 });
                 continue;
             }
