@@ -315,10 +315,11 @@ async fn ready(cx: &Context) -> Answer {
                 _ => verdict,
             })
         }
-        Some(node) => Ok(state
+        // At S6 the line itself says what the condition says.
+        Some(node) if state.stage < Stage::Leased => Ok(state
             .not_yet(cx.node(), "NodeNotReady")
             .saw(node::condition(node, "Ready").to_string())),
-        None => Ok(state.not_yet(cx.node(), "NodeNotReady")),
+        _ => Ok(state.not_yet(cx.node(), "NodeNotReady")),
     }
 }
 
