@@ -28,94 +28,310 @@ const fn fault(name: &'static str, what: &'static str) -> Fault {
 const CATALOGUE: &[Fault] = &[
     // git and Flux
     fault("push-refused", "The git remote refuses every push to main."),
-    fault("git-remote-unreachable", "The git remote is not there, for people and for Flux."),
-    fault("git-remote-moved", "Somebody else has pushed a commit to main."),
-    fault("flux-source-unreachable", "Flux cannot reach the git remote; people can."),
-    fault("flux-kustomization-stalled", "The Kustomization infrastructure-storage is stalled: it may not read its source."),
-    fault("flux-suspended", "Somebody has suspended the Kustomization infrastructure-storage."),
-    fault("flux-controller-down", "kustomize-controller ends as soon as it starts."),
+    fault(
+        "git-remote-unreachable",
+        "The git remote is not there, for people and for Flux.",
+    ),
+    fault(
+        "git-remote-moved",
+        "Somebody else has pushed a commit to main.",
+    ),
+    fault(
+        "flux-source-unreachable",
+        "Flux cannot reach the git remote; people can.",
+    ),
+    fault(
+        "flux-kustomization-stalled",
+        "The Kustomization infrastructure-storage is stalled: it may not read its source.",
+    ),
+    fault(
+        "flux-suspended",
+        "Somebody has suspended the Kustomization infrastructure-storage.",
+    ),
+    fault(
+        "flux-controller-down",
+        "kustomize-controller ends as soon as it starts.",
+    ),
     // The join
-    fault("node-never-registers", "The agent of the new node cannot reach the server: it leaves no trace."),
-    fault("node-not-ready", "The network plugin of the new node is never initialised: it stays NotReady."),
-    fault("cni-lease-missing", "flannel writes no lease for the new node."),
-    fault("node-password-conflict", "A former machine of this name has left its node password; the new one is rejected."),
-    fault("node-clone", "The new node's disk is a clone of the control plane's: same machine-id and system UUID."),
-    fault("agent-version-newer", "The new node runs a newer minor of k3s than the server."),
-    fault("agent-joined-as-server", "k3s on the new node was started as a server."),
-    fault("ccm-disabled", "The cloud controller is switched off: a joining node stays uninitialized."),
-    fault("pod-range-exhausted", "The cluster's pod range has room for one node only."),
-    fault("pod-range-overlaps", "The new node has the control plane's pod range."),
+    fault(
+        "node-never-registers",
+        "The agent of the new node cannot reach the server: it leaves no trace.",
+    ),
+    fault(
+        "node-not-ready",
+        "The network plugin of the new node is never initialised: it stays NotReady.",
+    ),
+    fault(
+        "cni-lease-missing",
+        "flannel writes no lease for the new node.",
+    ),
+    fault(
+        "node-password-conflict",
+        "A former machine of this name has left its node password; the new one is rejected.",
+    ),
+    fault(
+        "node-clone",
+        "The new node's disk is a clone of the control plane's: same machine-id and system UUID.",
+    ),
+    fault(
+        "agent-version-newer",
+        "The new node runs a newer minor of k3s than the server.",
+    ),
+    fault(
+        "agent-joined-as-server",
+        "k3s on the new node was started as a server.",
+    ),
+    fault(
+        "ccm-disabled",
+        "The cloud controller is switched off: a joining node stays uninitialized.",
+    ),
+    fault(
+        "pod-range-exhausted",
+        "The cluster's pod range has room for one node only.",
+    ),
+    fault(
+        "pod-range-overlaps",
+        "The new node has the control plane's pod range.",
+    ),
     fault("node-tainted", "Somebody has tainted the new node."),
     fault("node-cordoned", "Somebody has cordoned the new node."),
-    fault("node-labels-lost", "Somebody has removed the storage labels of the new node."),
-    fault("kubelet-heartbeat-stale", "The kubelet of the new node does not renew its Lease."),
-    fault("node-unreachable", "The new node is cut off: its kubelet is silent and nothing on it answers."),
-    fault("node-disk-pressure", "The disk of the new node is nearly full: DiskPressure."),
-    fault("daemonset-pod-crashing", "The log agent's pod on the new node crashes again and again."),
+    fault(
+        "node-labels-lost",
+        "Somebody has removed the storage labels of the new node.",
+    ),
+    fault(
+        "kubelet-heartbeat-stale",
+        "The kubelet of the new node does not renew its Lease.",
+    ),
+    fault(
+        "node-unreachable",
+        "The new node is cut off: its kubelet is silent and nothing on it answers.",
+    ),
+    fault(
+        "node-disk-pressure",
+        "The disk of the new node is nearly full: DiskPressure.",
+    ),
+    fault(
+        "daemonset-pod-crashing",
+        "The log agent's pod on the new node crashes again and again.",
+    ),
     // Longhorn
-    fault("longhorn-manager-crashing-on-node", "longhorn-manager on the new node crashes again and again."),
-    fault("longhorn-disk-not-schedulable", "More is scheduled on the new node's disk than it may hold."),
-    fault("longhorn-disk-not-ready", "Longhorn cannot read the new node's disk."),
-    fault("longhorn-disk-full", "The new node's disk has less room than Longhorn keeps free."),
-    fault("longhorn-packages-missing", "open-iscsi is not installed on the new node."),
-    fault("longhorn-multipathd-running", "multipathd runs on the new node and takes Longhorn's devices."),
-    fault("longhorn-csi-missing-on-node", "The CSI plugin on the new node crashes: its driver is not registered."),
-    fault("longhorn-webhook-down", "Longhorn's admission webhook has no endpoint."),
-    fault("longhorn-volume-faulted", "Every replica of one volume has failed."),
-    fault("longhorn-volume-degraded", "One replica of one volume has failed."),
-    fault("longhorn-instance-manager-down", "The instance manager on the new node crashes."),
-    fault("longhorn-engine-image-missing", "The engine image's pod on the new node crashes: the engine is not there."),
-    fault("longhorn-scheduling-disabled", "Somebody has disabled scheduling on the new node in Longhorn."),
-    fault("longhorn-control-plane-disk-full", "The control plane's disk has less room than Longhorn keeps free."),
-    fault("longhorn-driver-missing", "Somebody has deleted the CSIDriver of Longhorn."),
-    fault("longhorn-provisioner-down", "csi-provisioner crashes, and a claim waits for its volume."),
-    fault("longhorn-replica-count-low", "Somebody has set Longhorn's default replica count to one."),
-    fault("longhorn-backup-target-unavailable", "Longhorn's backup target does not answer."),
-    fault("longhorn-driver-down", "csi-attacher crashes again and again."),
-    fault("longhorn-stray-node", "A Longhorn Node of the new node's name was applied to the namespace default."),
-    fault("storageclass-missing", "Somebody has deleted the StorageClass longhorn."),
-    fault("storageclass-two-defaults", "local-path is marked as the default StorageClass too."),
+    fault(
+        "longhorn-manager-crashing-on-node",
+        "longhorn-manager on the new node crashes again and again.",
+    ),
+    fault(
+        "longhorn-disk-not-schedulable",
+        "More is scheduled on the new node's disk than it may hold.",
+    ),
+    fault(
+        "longhorn-disk-not-ready",
+        "Longhorn cannot read the new node's disk.",
+    ),
+    fault(
+        "longhorn-disk-full",
+        "The new node's disk has less room than Longhorn keeps free.",
+    ),
+    fault(
+        "longhorn-packages-missing",
+        "open-iscsi is not installed on the new node.",
+    ),
+    fault(
+        "longhorn-multipathd-running",
+        "multipathd runs on the new node and takes Longhorn's devices.",
+    ),
+    fault(
+        "longhorn-csi-missing-on-node",
+        "The CSI plugin on the new node crashes: its driver is not registered.",
+    ),
+    fault(
+        "longhorn-webhook-down",
+        "Longhorn's admission webhook has no endpoint.",
+    ),
+    fault(
+        "longhorn-volume-faulted",
+        "Every replica of one volume has failed.",
+    ),
+    fault(
+        "longhorn-volume-degraded",
+        "One replica of one volume has failed.",
+    ),
+    fault(
+        "longhorn-instance-manager-down",
+        "The instance manager on the new node crashes.",
+    ),
+    fault(
+        "longhorn-engine-image-missing",
+        "The engine image's pod on the new node crashes: the engine is not there.",
+    ),
+    fault(
+        "longhorn-scheduling-disabled",
+        "Somebody has disabled scheduling on the new node in Longhorn.",
+    ),
+    fault(
+        "longhorn-control-plane-disk-full",
+        "The control plane's disk has less room than Longhorn keeps free.",
+    ),
+    fault(
+        "longhorn-driver-missing",
+        "Somebody has deleted the CSIDriver of Longhorn.",
+    ),
+    fault(
+        "longhorn-provisioner-down",
+        "csi-provisioner crashes, and a claim waits for its volume.",
+    ),
+    fault(
+        "longhorn-replica-count-low",
+        "Somebody has set Longhorn's default replica count to one.",
+    ),
+    fault(
+        "longhorn-backup-target-unavailable",
+        "Longhorn's backup target does not answer.",
+    ),
+    fault(
+        "longhorn-driver-down",
+        "csi-attacher crashes again and again.",
+    ),
+    fault(
+        "longhorn-stray-node",
+        "A Longhorn Node of the new node's name was applied to the namespace default.",
+    ),
+    fault(
+        "storageclass-missing",
+        "Somebody has deleted the StorageClass longhorn.",
+    ),
+    fault(
+        "storageclass-two-defaults",
+        "local-path is marked as the default StorageClass too.",
+    ),
     // The control plane
     fault("coredns-down", "CoreDNS crashes again and again."),
-    fault("datastore-unhealthy", "The datastore answers late: readyz fails on etcd-readiness."),
-    fault("apiserver-not-ready", "The API server's informers are not in sync: readyz fails."),
-    fault("control-plane-not-ready", "The container runtime of the control-plane node is down."),
-    fault("control-plane-busy", "CPU and memory of the control-plane node are nearly used up."),
-    fault("pods-nearly-full", "The control-plane node may run few more pods than it does."),
+    fault(
+        "datastore-unhealthy",
+        "The datastore answers late: readyz fails on etcd-readiness.",
+    ),
+    fault(
+        "apiserver-not-ready",
+        "The API server's informers are not in sync: readyz fails.",
+    ),
+    fault(
+        "control-plane-not-ready",
+        "The container runtime of the control-plane node is down.",
+    ),
+    fault(
+        "control-plane-busy",
+        "CPU and memory of the control-plane node are nearly used up.",
+    ),
+    fault(
+        "pods-nearly-full",
+        "The control-plane node may run few more pods than it does.",
+    ),
     fault("quota-exhausted", "A ResourceQuota is used up."),
-    fault("csr-pending", "A certificate signing request waits for somebody."),
-    fault("cp-memory-pressure", "The control-plane node is short of memory."),
+    fault(
+        "csr-pending",
+        "A certificate signing request waits for somebody.",
+    ),
+    fault(
+        "cp-memory-pressure",
+        "The control-plane node is short of memory.",
+    ),
     fault("metrics-server-absent", "metrics-server is not installed."),
     // Traffic
-    fault("ingress-down", "The ingress controllers crash on every node."),
-    fault("kubelet-tunnel-broken", "The API server does not reach the kubelet of the new node."),
-    fault("flannel-backend-differs", "flannel on the new node runs with another backend."),
-    fault("vtep-mac-duplicate", "The VXLAN device of the new node has the control plane's MAC address."),
-    fault("public-ip-differs", "flannel on the new node has published another address than its InternalIP."),
-    fault("overlay-blocked", "8472/udp is blocked between the nodes: no pod traffic crosses."),
-    fault("egress-blocked", "Nothing outside of the cluster can be reached."),
-    fault("kube-proxy-stuck", "kube-proxy on the new node has never written its rules."),
+    fault(
+        "ingress-down",
+        "The ingress controllers crash on every node.",
+    ),
+    fault(
+        "kubelet-tunnel-broken",
+        "The API server does not reach the kubelet of the new node.",
+    ),
+    fault(
+        "flannel-backend-differs",
+        "flannel on the new node runs with another backend.",
+    ),
+    fault(
+        "vtep-mac-duplicate",
+        "The VXLAN device of the new node has the control plane's MAC address.",
+    ),
+    fault(
+        "public-ip-differs",
+        "flannel on the new node has published another address than its InternalIP.",
+    ),
+    fault(
+        "overlay-blocked",
+        "8472/udp is blocked between the nodes: no pod traffic crosses.",
+    ),
+    fault(
+        "egress-blocked",
+        "Nothing outside of the cluster can be reached.",
+    ),
+    fault(
+        "kube-proxy-stuck",
+        "kube-proxy on the new node has never written its rules.",
+    ),
     // Monitoring
     fault("prometheus-down", "Prometheus crashes again and again."),
     fault("grafana-down", "Grafana crashes again and again."),
     fault("alertmanager-down", "Alertmanager crashes again and again."),
-    fault("node-exporter-missing-on-node", "The node-exporter DaemonSet excludes the new node."),
-    fault("target-down", "Prometheus cannot scrape the node-exporter of the new node."),
-    fault("kube-state-metrics-down", "kube-state-metrics crashes again and again."),
-    fault("node-metrics-dropped", "A relabelling rule drops the series of the new node's node-exporter."),
-    fault("dashboards-missing", "The dashboard of the nodes has lost its label."),
-    fault("alert-rules-missing", "Somebody has emptied the alert rules about nodes."),
-    fault("kubelet-not-scraped", "Prometheus cannot scrape the kubelet of the new node."),
+    fault(
+        "node-exporter-missing-on-node",
+        "The node-exporter DaemonSet excludes the new node.",
+    ),
+    fault(
+        "target-down",
+        "Prometheus cannot scrape the node-exporter of the new node.",
+    ),
+    fault(
+        "kube-state-metrics-down",
+        "kube-state-metrics crashes again and again.",
+    ),
+    fault(
+        "node-metrics-dropped",
+        "A relabelling rule drops the series of the new node's node-exporter.",
+    ),
+    fault(
+        "dashboards-missing",
+        "The dashboard of the nodes has lost its label.",
+    ),
+    fault(
+        "alert-rules-missing",
+        "Somebody has emptied the alert rules about nodes.",
+    ),
+    fault(
+        "kubelet-not-scraped",
+        "Prometheus cannot scrape the kubelet of the new node.",
+    ),
     // Security
-    fault("node-rights-missing", "The API server was started without the node authorizer: nodes have no rights."),
-    fault("node-limits-broken", "Somebody has made every node a cluster administrator."),
-    fault("kubelet-anonymous", "The kubelet of the new node lets anybody in."),
+    fault(
+        "node-rights-missing",
+        "The API server was started without the node authorizer: nodes have no rights.",
+    ),
+    fault(
+        "node-limits-broken",
+        "Somebody has made every node a cluster administrator.",
+    ),
+    fault(
+        "kubelet-anonymous",
+        "The kubelet of the new node lets anybody in.",
+    ),
     // The wire: about one request in seven
-    fault("api-throttled", "The API server answers some requests 429 with Retry-After."),
+    fault(
+        "api-throttled",
+        "The API server answers some requests 429 with Retry-After.",
+    ),
     fault("api-errors", "The API server answers some requests 500."),
-    fault("api-resets", "Some connections to the API server are closed without an answer."),
-    fault("api-slow", "The API server takes its time with some requests."),
-    fault("watch-stale", "Some watches are told that their resource version is too old."),
+    fault(
+        "api-resets",
+        "Some connections to the API server are closed without an answer.",
+    ),
+    fault(
+        "api-slow",
+        "The API server takes its time with some requests.",
+    ),
+    fault(
+        "watch-stale",
+        "Some watches are told that their resource version is too old.",
+    ),
 ];
 
 #[cfg(test)]
@@ -130,7 +346,14 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
         for fault in CATALOGUE {
-            assert!(fault.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{}", fault.name);
+            assert!(
+                fault
+                    .name
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+                "{}",
+                fault.name
+            );
             assert!(fault.what.ends_with('.'), "{}", fault.what);
         }
         assert!(find("longhorn-disk-full").is_some());

@@ -57,16 +57,25 @@ impl Sandbox {
         let (dir, temporary) = match &options.dir {
             Some(dir) => (dir.clone(), None),
             None => {
-                let made = tempfile::Builder::new().prefix("onboarding-sandbox-").tempdir();
-                let made = made.map_err(|error| SandboxError::new(format!("has no temporary folder: {error}")))?;
+                let made = tempfile::Builder::new()
+                    .prefix("onboarding-sandbox-")
+                    .tempdir();
+                let made = made.map_err(|error| {
+                    SandboxError::new(format!("has no temporary folder: {error}"))
+                })?;
                 (made.path().to_owned(), Some(made))
             }
         };
-        let folder = Folder::make(&dir)
-            .map_err(|error| SandboxError::new(format!("folder {} cannot be used: {error}", dir.display())))?;
+        let folder = Folder::make(&dir).map_err(|error| {
+            SandboxError::new(format!("folder {} cannot be used: {error}", dir.display()))
+        })?;
         let dir = folder.dir.clone();
         let world = World::start(folder, &options, temporary.is_none()).await?;
-        Ok(Self { dir, world: Some(world), temporary })
+        Ok(Self {
+            dir,
+            world: Some(world),
+            temporary,
+        })
     }
 
     /// Finds the sandbox that another process serves in `dir` (`--sandbox-serve`).
@@ -75,7 +84,11 @@ impl Sandbox {
     /// Nothing is served there.
     pub async fn attach(dir: &Path) -> Result<Self, SandboxError> {
         let found = World::find(dir).await?;
-        Ok(Self { dir: found, world: None, temporary: None })
+        Ok(Self {
+            dir: found,
+            world: None,
+            temporary: None,
+        })
     }
 
     /// The folder of this sandbox.
@@ -109,20 +122,24 @@ impl Sandbox {
     /// The fault is not in the catalogue, or the `faults` file cannot be written, or nobody serves the sandbox.
     pub async fn set_fault(&self, name: &str, on: bool) -> Result<(), SandboxError> {
         known(name)?;
-        let folder = Folder { dir: self.dir.clone() };
+        let folder = Folder {
+            dir: self.dir.clone(),
+        };
         let mut wanted = folder.names("faults");
         if on {
             wanted.insert(name.to_owned());
         } else {
             wanted.remove(name);
         }
-        folder
-            .write_names("faults", &wanted)
-            .map_err(|error| SandboxError::new(format!("file faults cannot be written: {error}")))?;
+        folder.write_names("faults", &wanted).map_err(|error| {
+            SandboxError::new(format!("file faults cannot be written: {error}"))
+        })?;
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         while folder.names("faults.taken") != wanted {
             if tokio::time::Instant::now() > deadline {
-                return Err(SandboxError::new(format!("has not taken the fault {name} in 10 s: is it served?")));
+                return Err(SandboxError::new(format!(
+                    "has not taken the fault {name} in 10 s: is it served?"
+                )));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -132,7 +149,10 @@ impl Sandbox {
     /// The faults that are on.
     #[must_use]
     pub fn faults(&self) -> BTreeSet<String> {
-        Folder { dir: self.dir.clone() }.names("faults")
+        Folder {
+            dir: self.dir.clone(),
+        }
+        .names("faults")
     }
 
     /// Every request so far, oldest first, without those of the sandbox's own actors.
@@ -142,7 +162,9 @@ impl Sandbox {
             return world.requests();
         }
         let text = std::fs::read_to_string(self.dir.join("requests.jsonl")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Serves until `stop` is done, then ends: what `--sandbox-serve` does.
@@ -165,7 +187,11 @@ fn known(name: &str) -> Result<(), SandboxError> {
         Some(_) => Ok(()),
         None => Err(SandboxError::new(format!(
             "knows no fault {name:?}; it knows: {}",
-            faults::catalogue().iter().map(|fault| fault.name).collect::<Vec<_>>().join(", ")
+            faults::catalogue()
+                .iter()
+                .map(|fault| fault.name)
+                .collect::<Vec<_>>()
+                .join(", ")
         ))),
     }
 }

@@ -1,6 +1,9 @@
 //! The world as a client sees it: given this cluster, with this fault, the objects say this.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on says so by panicking"
+)]
 
 use std::{
     path::Path,
@@ -14,16 +17,24 @@ use sandbox::{Options, Sandbox, Speed, Stage};
 use serde_json::{Value, json};
 
 const LONGHORN: &str = "/apis/longhorn.io/v1beta2/namespaces/longhorn-system";
-const KUSTOMIZATIONS: &str = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations";
-const SOURCE: &str = "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories/flux-system";
+const KUSTOMIZATIONS: &str =
+    "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations";
+const SOURCE: &str =
+    "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories/flux-system";
 
 fn options(stage: Stage) -> Options {
-    Options { stage, speed: Speed::Test, ..Options::default() }
+    Options {
+        stage,
+        speed: Speed::Test,
+        ..Options::default()
+    }
 }
 
 async fn client(sandbox: &Sandbox) -> Client {
     let kubeconfig = kube::config::Kubeconfig::read_from(sandbox.kubeconfig()).unwrap();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+        .await
+        .unwrap();
     config.default_retry = false;
     Client::try_from(config).unwrap()
 }
@@ -35,7 +46,9 @@ async fn start(options: Options) -> (Sandbox, Client) {
 }
 
 async fn try_get(client: &Client, path: &str) -> Result<Value, kube::Error> {
-    client.request(http::Request::get(path).body(Vec::new()).unwrap()).await
+    client
+        .request(http::Request::get(path).body(Vec::new()).unwrap())
+        .await
 }
 
 async fn get(client: &Client, path: &str) -> Value {
@@ -58,14 +71,18 @@ async fn until(client: &Client, what: &str, path: &str, so: impl Fn(&Value) -> b
         if so(&object) {
             return object;
         }
-        assert!(Instant::now() < deadline, "{what} did not come true: {object:#}");
+        assert!(
+            Instant::now() < deadline,
+            "{what} did not come true: {object:#}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     let list = object["status"]["conditions"].as_array();
-    list.and_then(|list| list.iter().find(|it| it["type"] == kind)).unwrap_or(&Value::Null)
+    list.and_then(|list| list.iter().find(|it| it["type"] == kind))
+        .unwrap_or(&Value::Null)
 }
 
 fn is(object: &Value, kind: &str, status: &str) -> bool {
@@ -74,7 +91,10 @@ fn is(object: &Value, kind: &str, status: &str) -> bool {
 
 fn disk_is(node: &Value, kind: &str, status: &str) -> bool {
     let list = node["status"]["diskStatus"]["ssd1"]["conditions"].as_array();
-    list.is_some_and(|list| list.iter().any(|it| it["type"] == kind && it["status"] == status))
+    list.is_some_and(|list| {
+        list.iter()
+            .any(|it| it["type"] == kind && it["status"] == status)
+    })
 }
 
 /// Uncomments the entry, commits and pushes, as the person at the keyboard would. Returns the commit.
@@ -91,9 +111,20 @@ fn activate(sandbox: &Sandbox) -> String {
     index.write().unwrap();
     let parent = repository.head().unwrap().peel_to_commit().unwrap();
     let who = repository.signature().unwrap();
-    let commit = repository.commit(Some("HEAD"), &who, &who, "storage: adds k3s2\n", &tree, &[&parent]).unwrap();
+    let commit = repository
+        .commit(
+            Some("HEAD"),
+            &who,
+            &who,
+            "storage: adds k3s2\n",
+            &tree,
+            &[&parent],
+        )
+        .unwrap();
     let mut remote = repository.find_remote("origin").unwrap();
-    remote.push(&["refs/heads/main:refs/heads/main"], None).unwrap();
+    remote
+        .push(&["refs/heads/main:refs/heads/main"], None)
+        .unwrap();
     commit.to_string()
 }
 
@@ -111,12 +142,22 @@ async fn every_stage_starts_as_it_says() {
     sandbox.shutdown().await;
 
     let (sandbox, client) = start(options(Stage::Joining)).await;
-    until(&client, "the node joins by itself", "/api/v1/nodes/k3s2", |node| is(node, "Ready", "True")).await;
+    until(
+        &client,
+        "the node joins by itself",
+        "/api/v1/nodes/k3s2",
+        |node| is(node, "Ready", "True"),
+    )
+    .await;
     sandbox.shutdown().await;
 
     let (sandbox, client) = start(options(Stage::Onboarded)).await;
     for node in ["k3s1", "k3s2"] {
-        assert!(is(&get(&client, &format!("/api/v1/nodes/{node}")).await, "Ready", "True"));
+        assert!(is(
+            &get(&client, &format!("/api/v1/nodes/{node}")).await,
+            "Ready",
+            "True"
+        ));
         let disks = get(&client, &format!("{LONGHORN}/nodes/{node}")).await;
         assert!(disk_is(&disks, "Schedulable", "True"), "{disks:#}");
     }
@@ -132,34 +173,75 @@ async fn an_active_entry_in_git_brings_the_node_in() {
     let (sandbox, client) = start(options(Stage::New)).await;
     let commit = activate(&sandbox);
     let storage = format!("{KUSTOMIZATIONS}/infrastructure-storage");
-    let at = |value: &Value| value.as_str().is_some_and(|revision| revision.ends_with(&commit));
+    let at = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|revision| revision.ends_with(&commit))
+    };
     let began = Instant::now();
     reconcile(&client, SOURCE, "one").await;
-    until(&client, "the source has the commit", SOURCE, |it| at(&it["status"]["artifact"]["revision"])).await;
+    until(&client, "the source has the commit", SOURCE, |it| {
+        at(&it["status"]["artifact"]["revision"])
+    })
+    .await;
     reconcile(&client, &storage, "one").await;
-    until(&client, "the commit is attempted", &storage, |it| at(&it["status"]["lastAttemptedRevision"])).await;
-    until(&client, "the node is Ready", "/api/v1/nodes/k3s2", |node| is(node, "Ready", "True")).await;
-    let labels = json!({"metadata": {"labels": {"node.longhorn.io/create-default-disk": "config"}}});
+    until(&client, "the commit is attempted", &storage, |it| {
+        at(&it["status"]["lastAttemptedRevision"])
+    })
+    .await;
+    until(&client, "the node is Ready", "/api/v1/nodes/k3s2", |node| {
+        is(node, "Ready", "True")
+    })
+    .await;
+    let labels =
+        json!({"metadata": {"labels": {"node.longhorn.io/create-default-disk": "config"}}});
     patch(&client, "/api/v1/nodes/k3s2", labels).await;
     let known = format!("{LONGHORN}/nodes/k3s2");
-    until(&client, "Longhorn knows the node", &known, |node| is(node, "Ready", "True")).await;
+    until(&client, "Longhorn knows the node", &known, |node| {
+        is(node, "Ready", "True")
+    })
+    .await;
     reconcile(&client, SOURCE, "two").await;
     reconcile(&client, &storage, "two").await;
-    until(&client, "the disk takes replicas", &known, |node| disk_is(node, "Schedulable", "True")).await;
+    until(&client, "the disk takes replicas", &known, |node| {
+        disk_is(node, "Schedulable", "True")
+    })
+    .await;
     until(&client, "storage is Ready at the commit", &storage, |it| {
-        is(it, "Ready", "True") && at(&it["status"]["lastAppliedRevision"]) && it["status"]["lastHandledReconcileAt"] == "two"
+        is(it, "Ready", "True")
+            && at(&it["status"]["lastAppliedRevision"])
+            && it["status"]["lastHandledReconcileAt"] == "two"
     })
     .await;
     let took = began.elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
-    until(&client, "all Kustomizations follow", KUSTOMIZATIONS, |list| {
-        list["items"].as_array().is_some_and(|all| all.iter().all(|it| at(&it["status"]["lastAppliedRevision"])))
-    })
+    until(
+        &client,
+        "all Kustomizations follow",
+        KUSTOMIZATIONS,
+        |list| {
+            list["items"].as_array().is_some_and(|all| {
+                all.iter()
+                    .all(|it| at(&it["status"]["lastAppliedRevision"]))
+            })
+        },
+    )
     .await;
-    until(&client, "every replica finds its second node", &format!("{LONGHORN}/replicas"), |list| {
-        let all = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        all.iter().filter(|it| it["spec"]["nodeID"] == "k3s2" && it["spec"]["healthyAt"] != "").count() == 3
-    })
+    until(
+        &client,
+        "every replica finds its second node",
+        &format!("{LONGHORN}/replicas"),
+        |list| {
+            let all = list["items"]
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            all.iter()
+                .filter(|it| it["spec"]["nodeID"] == "k3s2" && it["spec"]["healthyAt"] != "")
+                .count()
+                == 3
+        },
+    )
     .await;
     sandbox.shutdown().await;
 }
@@ -174,36 +256,74 @@ async fn a_fault_shows_and_goes() {
     type Shows = fn(&Value) -> bool;
     let cases: [(&str, &str, Shows); 13] = [
         ("node-not-ready", node, |it| {
-            condition(it, "Ready")["message"].as_str().is_some_and(|it| it.contains("cni plugin not initialized"))
+            condition(it, "Ready")["message"]
+                .as_str()
+                .is_some_and(|it| it.contains("cni plugin not initialized"))
         }),
-        ("cni-lease-missing", node, |it| it["metadata"]["annotations"]["flannel.alpha.coreos.com/public-ip"].is_null()),
-        ("node-disk-pressure", node, |it| is(it, "DiskPressure", "True")),
+        ("cni-lease-missing", node, |it| {
+            it["metadata"]["annotations"]["flannel.alpha.coreos.com/public-ip"].is_null()
+        }),
+        ("node-disk-pressure", node, |it| {
+            is(it, "DiskPressure", "True")
+        }),
         ("node-unreachable", node, |it| is(it, "Ready", "Unknown")),
         ("agent-joined-as-server", node, |it| {
             it["metadata"]["labels"]["node-role.kubernetes.io/control-plane"] == "true"
         }),
-        ("longhorn-disk-full", disks, |it| disk_is(it, "Schedulable", "False")),
-        ("longhorn-disk-not-ready", disks, |it| disk_is(it, "Ready", "False")),
-        ("longhorn-packages-missing", disks, |it| is(it, "RequiredPackages", "False")),
-        ("longhorn-manager-crashing-on-node", disks, |it| condition(it, "Ready")["reason"] == "ManagerPodDown"),
-        ("longhorn-csi-missing-on-node", "/apis/storage.k8s.io/v1/csinodes/k3s2", |it| {
-            it["spec"]["drivers"].as_array().is_some_and(Vec::is_empty)
+        ("longhorn-disk-full", disks, |it| {
+            disk_is(it, "Schedulable", "False")
         }),
-        ("flux-source-unreachable", SOURCE, |it| condition(it, "Ready")["reason"] == "GitOperationFailed"),
-        ("flux-kustomization-stalled", storage, |it| it["status"]["conditions"][0]["type"] == "Stalled"),
-        ("node-exporter-missing-on-node", exporter, |it| it["status"]["numberReady"] == 1),
+        ("longhorn-disk-not-ready", disks, |it| {
+            disk_is(it, "Ready", "False")
+        }),
+        ("longhorn-packages-missing", disks, |it| {
+            is(it, "RequiredPackages", "False")
+        }),
+        ("longhorn-manager-crashing-on-node", disks, |it| {
+            condition(it, "Ready")["reason"] == "ManagerPodDown"
+        }),
+        (
+            "longhorn-csi-missing-on-node",
+            "/apis/storage.k8s.io/v1/csinodes/k3s2",
+            |it| it["spec"]["drivers"].as_array().is_some_and(Vec::is_empty),
+        ),
+        ("flux-source-unreachable", SOURCE, |it| {
+            condition(it, "Ready")["reason"] == "GitOperationFailed"
+        }),
+        ("flux-kustomization-stalled", storage, |it| {
+            it["status"]["conditions"][0]["type"] == "Stalled"
+        }),
+        ("node-exporter-missing-on-node", exporter, |it| {
+            it["status"]["numberReady"] == 1
+        }),
     ];
     for (fault, path, shows) in cases {
-        assert!(!shows(&get(&client, path).await), "{fault} shows before it is on");
+        assert!(
+            !shows(&get(&client, path).await),
+            "{fault} shows before it is on"
+        );
         sandbox.set_fault(fault, true).await.unwrap();
         until(&client, fault, path, shows).await;
         sandbox.set_fault(fault, false).await.unwrap();
-        until(&client, &format!("the end of {fault}"), path, |it| !it.is_null() && !shows(it)).await;
+        until(&client, &format!("the end of {fault}"), path, |it| {
+            !it.is_null() && !shows(it)
+        })
+        .await;
     }
-    until(&client, "storage recovers", storage, |it| is(it, "Ready", "True")).await;
-    until(&client, "the volumes recover", &format!("{LONGHORN}/volumes"), |list| {
-        list["items"].as_array().is_some_and(|all| all.iter().all(|it| it["status"]["robustness"] == "healthy"))
+    until(&client, "storage recovers", storage, |it| {
+        is(it, "Ready", "True")
     })
+    .await;
+    until(
+        &client,
+        "the volumes recover",
+        &format!("{LONGHORN}/volumes"),
+        |list| {
+            list["items"]
+                .as_array()
+                .is_some_and(|all| all.iter().all(|it| it["status"]["robustness"] == "healthy"))
+        },
+    )
     .await;
     assert!(sandbox.set_fault("no-such-fault", true).await.is_err());
     sandbox.shutdown().await;
@@ -215,13 +335,29 @@ async fn a_join_stops_where_its_fault_says() {
     joining.faults = vec!["node-password-conflict".into()];
     let (sandbox, client) = start(joining).await;
     let secret = "/api/v1/namespaces/kube-system/secrets/k3s2.node-password.k3s";
-    let left = until(&client, "the old password is there", secret, |it| !it.is_null()).await;
-    let created: jiff::Timestamp = left["metadata"]["creationTimestamp"].as_str().unwrap().parse().unwrap();
+    let left = until(&client, "the old password is there", secret, |it| {
+        !it.is_null()
+    })
+    .await;
+    let created: jiff::Timestamp = left["metadata"]["creationTimestamp"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!(jiff::Timestamp::now().duration_since(created).as_secs() > 600);
     tokio::time::sleep(Duration::from_millis(400)).await;
-    assert!(get(&client, "/api/v1/nodes/k3s2").await.is_null(), "a rejected agent registers no Node");
-    client.request::<Value>(http::Request::delete(secret).body(Vec::new()).unwrap()).await.unwrap();
-    until(&client, "the agent gets in", "/api/v1/nodes/k3s2", |node| is(node, "Ready", "True")).await;
+    assert!(
+        get(&client, "/api/v1/nodes/k3s2").await.is_null(),
+        "a rejected agent registers no Node"
+    );
+    client
+        .request::<Value>(http::Request::delete(secret).body(Vec::new()).unwrap())
+        .await
+        .unwrap();
+    until(&client, "the agent gets in", "/api/v1/nodes/k3s2", |node| {
+        is(node, "Ready", "True")
+    })
+    .await;
     sandbox.shutdown().await;
 }
 
@@ -232,13 +368,30 @@ async fn a_push_is_refused_while_the_fault_is_on() {
     let repository = Repository::open(sandbox.checkout()).unwrap();
     let head = repository.head().unwrap().peel_to_commit().unwrap();
     let who = repository.signature().unwrap();
-    repository.commit(Some("HEAD"), &who, &who, "empty\n", &head.tree().unwrap(), &[&head]).unwrap();
+    repository
+        .commit(
+            Some("HEAD"),
+            &who,
+            &who,
+            "empty\n",
+            &head.tree().unwrap(),
+            &[&head],
+        )
+        .unwrap();
     let push = || {
-        Command::new("git").args(["push", "origin", "main"]).current_dir(sandbox.checkout()).output()
+        Command::new("git")
+            .args(["push", "origin", "main"])
+            .current_dir(sandbox.checkout())
+            .output()
     };
-    let Ok(refused) = push() else { return sandbox.shutdown().await };
+    let Ok(refused) = push() else {
+        return sandbox.shutdown().await;
+    };
     assert!(!refused.status.success());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("pre-receive hook declined"), "{refused:?}");
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("pre-receive hook declined"),
+        "{refused:?}"
+    );
     sandbox.set_fault("push-refused", false).await.unwrap();
     assert!(push().unwrap().status.success());
     sandbox.shutdown().await;
@@ -247,29 +400,71 @@ async fn a_push_is_refused_while_the_fault_is_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_is_the_same_cluster() {
     let dir = tempfile::tempdir().unwrap();
-    let kept = |stage| Options { dir: Some(dir.path().join("home")), ..options(stage) };
+    let kept = |stage| Options {
+        dir: Some(dir.path().join("home")),
+        ..options(stage)
+    };
     let (sandbox, first) = start(kept(Stage::Onboarded)).await;
     let system = get(&first, "/api/v1/namespaces/kube-system").await;
     let config = std::fs::read_to_string(sandbox.kubeconfig()).unwrap();
-    patch(&first, "/api/v1/nodes/k3s2", json!({"metadata": {"labels": {"remember": "me"}}})).await;
-    assert!(Sandbox::start(kept(Stage::New)).await.is_err(), "one process at a time");
+    patch(
+        &first,
+        "/api/v1/nodes/k3s2",
+        json!({"metadata": {"labels": {"remember": "me"}}}),
+    )
+    .await;
+    assert!(
+        Sandbox::start(kept(Stage::New)).await.is_err(),
+        "one process at a time"
+    );
     let other = Sandbox::attach(&dir.path().join("home")).await.unwrap();
     other.set_fault("node-disk-pressure", true).await.unwrap();
-    until(&first, "another process switches a fault", "/api/v1/nodes/k3s2", |it| is(it, "DiskPressure", "True")).await;
+    until(
+        &first,
+        "another process switches a fault",
+        "/api/v1/nodes/k3s2",
+        |it| is(it, "DiskPressure", "True"),
+    )
+    .await;
     other.set_fault("node-disk-pressure", false).await.unwrap();
-    assert!(other.requests().iter().any(|request| request.verb == "patch" && request.name == "k3s2"));
+    assert!(
+        other
+            .requests()
+            .iter()
+            .any(|request| request.verb == "patch" && request.name == "k3s2")
+    );
     sandbox.shutdown().await;
     assert!(Sandbox::attach(&dir.path().join("home")).await.is_err());
 
     let (sandbox, second) = start(kept(Stage::New)).await;
-    assert_eq!(get(&second, "/api/v1/namespaces/kube-system").await["metadata"]["uid"], system["metadata"]["uid"]);
-    assert_eq!(std::fs::read_to_string(sandbox.kubeconfig()).unwrap(), config);
-    assert_eq!(get(&second, "/api/v1/nodes/k3s2").await["metadata"]["labels"]["remember"], "me");
+    assert_eq!(
+        get(&second, "/api/v1/namespaces/kube-system").await["metadata"]["uid"],
+        system["metadata"]["uid"]
+    );
+    assert_eq!(
+        std::fs::read_to_string(sandbox.kubeconfig()).unwrap(),
+        config
+    );
+    assert_eq!(
+        get(&second, "/api/v1/nodes/k3s2").await["metadata"]["labels"]["remember"],
+        "me"
+    );
     let mode = |name: &str| {
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::metadata(sandbox.dir().join(name)).unwrap().permissions().mode() & 0o777
+        std::fs::metadata(sandbox.dir().join(name))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
     };
-    for file in ["kubeconfig", "secrets.json", "objects.json", "sandbox.json", "requests.jsonl", "faults"] {
+    for file in [
+        "kubeconfig",
+        "secrets.json",
+        "objects.json",
+        "sandbox.json",
+        "requests.jsonl",
+        "faults",
+    ] {
         assert_eq!(mode(file), 0o600, "{file}");
     }
     assert_eq!(mode("."), 0o700);
@@ -279,23 +474,57 @@ async fn a_restart_is_the_same_cluster() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_monitoring_stack_answers_through_the_service_proxy() {
     let (sandbox, client) = start(options(Stage::Onboarded)).await;
-    let prometheus = "/api/v1/namespaces/monitoring/services/kube-prometheus-stack-prometheus:9090/proxy";
+    let prometheus =
+        "/api/v1/namespaces/monitoring/services/kube-prometheus-stack-prometheus:9090/proxy";
     let query = |text: &str| format!("{prometheus}/api/v1/query?query={text}");
-    let uname = get(&client, &query("node_uname_info%7Bnodename%3D%22k3s2%22%7D")).await;
-    assert_eq!(uname["data"]["result"].as_array().unwrap().len(), 1, "{uname}");
+    let uname = get(
+        &client,
+        &query("node_uname_info%7Bnodename%3D%22k3s2%22%7D"),
+    )
+    .await;
+    assert_eq!(
+        uname["data"]["result"].as_array().unwrap().len(),
+        1,
+        "{uname}"
+    );
     let up = query("up%7Bjob%3D%22node-exporter%22%7D%20%3D%3D%201");
-    assert_eq!(get(&client, &up).await["data"]["result"].as_array().unwrap().len(), 2);
-    let targets = get(&client, &format!("{prometheus}/api/v1/targets?state=active")).await;
-    let found = targets["data"]["activeTargets"].as_array().unwrap().iter().any(|target| {
-        target["discoveredLabels"]["__meta_kubernetes_pod_node_name"] == "k3s2" && target["health"] == "up"
-    });
+    assert_eq!(
+        get(&client, &up).await["data"]["result"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    let targets = get(
+        &client,
+        &format!("{prometheus}/api/v1/targets?state=active"),
+    )
+    .await;
+    let found = targets["data"]["activeTargets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|target| {
+            target["discoveredLabels"]["__meta_kubernetes_pod_node_name"] == "k3s2"
+                && target["health"] == "up"
+        });
     assert!(found, "{targets}");
     sandbox.set_fault("target-down", true).await.unwrap();
-    assert_eq!(get(&client, &up).await["data"]["result"].as_array().unwrap().len(), 1);
-    let grafana = "/api/v1/namespaces/monitoring/services/kube-prometheus-stack-grafana:80/proxy/api/health";
+    assert_eq!(
+        get(&client, &up).await["data"]["result"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let grafana =
+        "/api/v1/namespaces/monitoring/services/kube-prometheus-stack-grafana:80/proxy/api/health";
     assert_eq!(get(&client, grafana).await["database"], "ok");
     let kubelet = get(&client, "/api/v1/nodes/k3s2/proxy/configz").await;
-    assert_eq!(kubelet["kubeletconfig"]["authentication"]["anonymous"]["enabled"], false);
+    assert_eq!(
+        kubelet["kubeletconfig"]["authentication"]["anonymous"]["enabled"],
+        false
+    );
     sandbox.shutdown().await;
 }
 
@@ -322,18 +551,30 @@ async fn probe_pods_report_what_they_reach() {
                 .unwrap();
             client.request::<Value>(request).await.unwrap();
             let path = format!("/api/v1/namespaces/default/pods/{name}");
-            let done = until(&client, "the probe ends", &path, |it| it["status"]["phase"] == "Succeeded").await;
-            done["status"]["containerStatuses"][0]["state"]["terminated"]["message"].as_str().unwrap().to_owned()
+            let done = until(&client, "the probe ends", &path, |it| {
+                it["status"]["phase"] == "Succeeded"
+            })
+            .await;
+            done["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
+                .as_str()
+                .unwrap()
+                .to_owned()
         }
     };
     let message = create("probe-well").await;
     assert_eq!(message.lines().count(), 3);
-    assert!(message.contains("dns:kubernetes.default.svc.cluster.local. ok 10.43.0.1"), "{message}");
+    assert!(
+        message.contains("dns:kubernetes.default.svc.cluster.local. ok 10.43.0.1"),
+        "{message}"
+    );
     assert!(message.contains("tcp://10.43.0.1:443 ok"), "{message}");
     assert!(message.contains("dns:nowhere.invalid failed"), "{message}");
     sandbox.set_fault("overlay-blocked", true).await.unwrap();
     let message = create("probe-cut").await;
-    assert!(message.contains("dns:kubernetes.default.svc.cluster.local. failed"), "{message}");
+    assert!(
+        message.contains("dns:kubernetes.default.svc.cluster.local. failed"),
+        "{message}"
+    );
     sandbox.shutdown().await;
 }
 
@@ -341,7 +582,10 @@ async fn probe_pods_report_what_they_reach() {
 async fn node_ports_answer_where_a_local_controller_runs() {
     let (sandbox, client) = start(options(Stage::Onboarded)).await;
     let node = get(&client, "/api/v1/nodes/k3s2").await;
-    let address = node["status"]["addresses"][0]["address"].as_str().unwrap().to_owned();
+    let address = node["status"]["addresses"][0]["address"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let place = format!("{address}:30080");
     assert!(tokio::net::TcpStream::connect(&place).await.is_ok());
     sandbox.set_fault("ingress-down", true).await.unwrap();
@@ -357,12 +601,26 @@ async fn node_ports_answer_where_a_local_controller_runs() {
 async fn kubectl_shows_the_nodes() {
     let (sandbox, _client) = start(options(Stage::Onboarded)).await;
     let kubectl = |args: &[&str]| {
-        Command::new("kubectl").arg("--kubeconfig").arg(sandbox.kubeconfig()).args(args).output()
+        Command::new("kubectl")
+            .arg("--kubeconfig")
+            .arg(sandbox.kubeconfig())
+            .args(args)
+            .output()
     };
     if let Ok(output) = kubectl(&["get", "nodes", "-o", "wide"]) {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(text.lines().filter(|line| line.contains(" Ready ") && line.contains("v1.33.5+k3s1")).count() == 2, "{text}");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            text.lines()
+                .filter(|line| line.contains(" Ready ") && line.contains("v1.33.5+k3s1"))
+                .count()
+                == 2,
+            "{text}"
+        );
     }
     sandbox.shutdown().await;
 }

@@ -7,7 +7,13 @@ use serde_json::{Value, json};
 
 use crate::api::{Backend, ProxyRequest, ProxyResponse, ServiceTarget};
 
-use super::{engine::Shared, k3s, kinds::NODES, monitoring, scene::{Scene, Timers}};
+use super::{
+    engine::Shared,
+    k3s,
+    kinds::NODES,
+    monitoring,
+    scene::{Scene, Timers},
+};
 
 /// Answers for the machines and the Services of a world.
 pub(crate) struct Behind {
@@ -23,15 +29,29 @@ impl Behind {
 /// Looks at the world as it is now.
 pub(crate) fn look<T>(shared: &Shared, ask: impl FnOnce(&Scene<'_>) -> T) -> T {
     let timers = Timers::default();
-    ask(&Scene { mirror: &shared.mirror, cast: &shared.cast, pace: shared.pace, faults: &shared.faults, timers: &timers })
+    ask(&Scene {
+        mirror: &shared.mirror,
+        cast: &shared.cast,
+        pace: shared.pace,
+        faults: &shared.faults,
+        timers: &timers,
+    })
 }
 
 pub(crate) fn plain(status: u16, body: &str) -> ProxyResponse {
-    ProxyResponse { status, content_type: "text/plain; charset=utf-8".into(), body: body.as_bytes().to_vec() }
+    ProxyResponse {
+        status,
+        content_type: "text/plain; charset=utf-8".into(),
+        body: body.as_bytes().to_vec(),
+    }
 }
 
 pub(crate) fn answer(body: &Value) -> ProxyResponse {
-    ProxyResponse { status: 200, content_type: "application/json".into(), body: body.to_string().into_bytes() }
+    ProxyResponse {
+        status: 200,
+        content_type: "application/json".into(),
+        body: body.to_string().into_bytes(),
+    }
 }
 
 impl Backend for Behind {
@@ -40,27 +60,52 @@ impl Backend for Behind {
         async move { response }.boxed()
     }
 
-    fn service_proxy(&self, target: ServiceTarget, request: ProxyRequest) -> BoxFuture<'static, ProxyResponse> {
-        let response = look(&self.shared, |scene| monitoring::serve(scene, &target, &request));
+    fn service_proxy(
+        &self,
+        target: ServiceTarget,
+        request: ProxyRequest,
+    ) -> BoxFuture<'static, ProxyResponse> {
+        let response = look(&self.shared, |scene| {
+            monitoring::serve(scene, &target, &request)
+        });
         async move { response }.boxed()
     }
 
     fn health(&self) -> Vec<(String, Result<(), String>)> {
         let faults = &self.shared.faults;
         let check = |name: &str, broken: bool, why: &str| {
-            (name.to_owned(), if broken { Err(why.to_owned()) } else { Ok(()) })
+            (
+                name.to_owned(),
+                if broken { Err(why.to_owned()) } else { Ok(()) },
+            )
         };
         let datastore = faults.on("datastore-unhealthy");
         vec![
             check("ping", false, ""),
             check("log", false, ""),
-            check("etcd", false, "error getting data from datastore: context deadline exceeded"),
-            check("etcd-readiness", datastore, "error getting data from datastore: context deadline exceeded"),
-            check("informer-sync", faults.on("apiserver-not-ready"), "8 informers not started yet: [*v1.Pod *v1.Node]"),
+            check(
+                "etcd",
+                false,
+                "error getting data from datastore: context deadline exceeded",
+            ),
+            check(
+                "etcd-readiness",
+                datastore,
+                "error getting data from datastore: context deadline exceeded",
+            ),
+            check(
+                "informer-sync",
+                faults.on("apiserver-not-ready"),
+                "8 informers not started yet: [*v1.Pod *v1.Node]",
+            ),
             check("poststarthook/start-apiextensions-controllers", false, ""),
             check("poststarthook/crd-informer-synced", false, ""),
             check("poststarthook/rbac/bootstrap-roles", false, ""),
-            check("poststarthook/apiservice-registration-controller", false, ""),
+            check(
+                "poststarthook/apiservice-registration-controller",
+                false,
+                "",
+            ),
             check("shutdown", false, ""),
         ]
     }
@@ -70,13 +115,22 @@ impl Backend for Behind {
 fn kubelet(scene: &Scene<'_>, node: &str, request: &ProxyRequest) -> ProxyResponse {
     let new = node == scene.cast.node;
     if new && (scene.fault("kubelet-tunnel-broken") || scene.fault("node-unreachable")) {
-        let address = scene.cast.address(node).map(|ip| ip.to_string()).unwrap_or_default();
-        let why = format!("error trying to reach service: dial tcp {address}:10250: connect: connection refused");
+        let address = scene
+            .cast
+            .address(node)
+            .map(|ip| ip.to_string())
+            .unwrap_or_default();
+        let why = format!(
+            "error trying to reach service: dial tcp {address}:10250: connect: connection refused"
+        );
         let status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": why,
             "reason": "ServiceUnavailable", "code": 503,
         });
-        return ProxyResponse { status: 503, ..answer(&status) };
+        return ProxyResponse {
+            status: 503,
+            ..answer(&status)
+        };
     }
     if scene.get(&NODES, "", node).is_none() {
         return plain(502, "no such node");
@@ -103,7 +157,11 @@ fn kubelet(scene: &Scene<'_>, node: &str, request: &ProxyRequest) -> ProxyRespon
 fn metrics(scene: &Scene<'_>, node: &str) -> String {
     let now = jiff::Timestamp::now().as_second();
     let version = k3s::kubelet_version(scene, node);
-    let pods = scene.list(&super::kinds::PODS).iter().filter(|pod| pod["spec"]["nodeName"] == node).count();
+    let pods = scene
+        .list(&super::kinds::PODS)
+        .iter()
+        .filter(|pod| pod["spec"]["nodeName"] == node)
+        .count();
     let mut text = format!(
         "# TYPE kubelet_node_name gauge\nkubelet_node_name{{node=\"{node}\"}} 1\n\
          # TYPE kubelet_running_pods gauge\nkubelet_running_pods {pods}\n\
@@ -115,11 +173,14 @@ fn metrics(scene: &Scene<'_>, node: &str) -> String {
              kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds {}\n\
              # TYPE kubeproxy_sync_proxy_rules_last_timestamp_seconds gauge\n\
              kubeproxy_sync_proxy_rules_last_timestamp_seconds {}\n",
-            now - 12, now - 11,
+            now - 12,
+            now - 11,
         ));
     }
     if node == scene.cast.control_plane {
-        text.push_str("# TYPE apiserver_audit_event_total counter\napiserver_audit_event_total 48211\n");
+        text.push_str(
+            "# TYPE apiserver_audit_event_total counter\napiserver_audit_event_total 48211\n",
+        );
     }
     text
 }

@@ -23,7 +23,12 @@ use super::{
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Every object of a cluster at this stage. Makes the git repository on the way; `store` is Flux's copy of it.
-pub(crate) fn objects(cast: &Cast, places: &Places, store: &Path, stage: Stage) -> Result<Vec<Value>, GitTrouble> {
+pub(crate) fn objects(
+    cast: &Cast,
+    places: &Places,
+    store: &Path,
+    stage: Stage,
+) -> Result<Vec<Value>, GitTrouble> {
     git::create(places, cast)?;
     let memory = Memory::new();
     let faults = Faults::default();
@@ -37,7 +42,11 @@ pub(crate) fn objects(cast: &Cast, places: &Places, store: &Path, stage: Stage) 
         ];
         in_the_past(before, || memory.settle(&mut actors, cast, pace, &faults))
     };
-    in_the_past(30 * DAY, || seed::objects(cast).into_iter().for_each(|object| memory.add(object)));
+    in_the_past(30 * DAY, || {
+        seed::objects(cast)
+            .into_iter()
+            .for_each(|object| memory.add(object))
+    });
     let mut settled = live(true, 30 * DAY);
     if stage != Stage::New {
         git::activate(places, cast)?;
@@ -47,24 +56,61 @@ pub(crate) fn objects(cast: &Cast, places: &Places, store: &Path, stage: Stage) 
         // What an onboarding does: labels that an agent cannot give itself, and a reconciliation once the node is in.
         let labels = json!({"metadata": {"labels": {"node.longhorn.io/create-default-disk": "config", "storage": "longhorn"}}});
         change(&memory, &NODES, "", &cast.node, labels);
-        let ask = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "onboarding"}}});
-        change(&memory, &GIT_REPOSITORIES, "flux-system", "flux-system", ask.clone());
-        change(&memory, &KUSTOMIZATIONS, "flux-system", "infrastructure-storage", ask);
+        let ask =
+            json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "onboarding"}}});
+        change(
+            &memory,
+            &GIT_REPOSITORIES,
+            "flux-system",
+            "flux-system",
+            ask.clone(),
+        );
+        change(
+            &memory,
+            &KUSTOMIZATIONS,
+            "flux-system",
+            "infrastructure-storage",
+            ask,
+        );
         settled &= live(false, DAY);
     }
     tracing::debug!(settled, "the cluster begins");
     for numbers in memory.mirror().list(&NODE_METRICS) {
-        change(&memory, &NODE_METRICS, "", make::name(&numbers), json!({"timestamp": make::now()}));
+        change(
+            &memory,
+            &NODE_METRICS,
+            "",
+            make::name(&numbers),
+            json!({"timestamp": make::now()}),
+        );
     }
     for lease in memory.mirror().list(&LEASES) {
         let renewed = json!({"spec": {"renewTime": make::micro_ago(Duration::ZERO)}});
-        change(&memory, &LEASES, make::namespace(&lease), make::name(&lease), renewed);
+        change(
+            &memory,
+            &LEASES,
+            make::namespace(&lease),
+            make::name(&lease),
+            renewed,
+        );
     }
     Ok(memory.into_objects())
 }
 
-fn change(memory: &Memory, res: &'static super::kinds::Res, namespace: &str, name: &str, patch: Value) {
-    memory.apply(Change::Patch { res, namespace: namespace.into(), name: name.into(), status: false, patch });
+fn change(
+    memory: &Memory,
+    res: &'static super::kinds::Res,
+    namespace: &str,
+    name: &str,
+    patch: Value,
+) {
+    memory.apply(Change::Patch {
+        res,
+        namespace: namespace.into(),
+        name: name.into(),
+        status: false,
+        patch,
+    });
 }
 
 #[cfg(test)]
@@ -92,26 +138,48 @@ mod tests {
     }
 
     fn of<'a>(objects: &'a [Value], res: &Res) -> Vec<&'a Value> {
-        objects.iter().filter(|object| kinds::of(object) == Some(res)).collect()
+        objects
+            .iter()
+            .filter(|object| kinds::of(object) == Some(res))
+            .collect()
     }
 
     fn well(objects: &[Value], nodes: i64) {
         for deployment in of(objects, &DEPLOYMENTS) {
-            assert!(deployment["status"]["readyReplicas"].as_i64() > Some(0), "{}", deployment["status"]);
+            assert!(
+                deployment["status"]["readyReplicas"].as_i64() > Some(0),
+                "{}",
+                deployment["status"]
+            );
         }
         for set in of(objects, &DAEMON_SETS) {
-            assert_eq!(set["status"]["numberReady"], nodes, "{} {}", name(set), set["status"]);
+            assert_eq!(
+                set["status"]["numberReady"],
+                nodes,
+                "{} {}",
+                name(set),
+                set["status"]
+            );
         }
         for pod in of(objects, &PODS) {
             assert!(pods::is_ready(pod), "{} {}", name(pod), pod["status"]);
         }
         for kustomization in of(objects, &KUSTOMIZATIONS) {
-            assert_eq!(condition(kustomization, "Ready"), "True", "{}", kustomization["status"]);
+            assert_eq!(
+                condition(kustomization, "Ready"),
+                "True",
+                "{}",
+                kustomization["status"]
+            );
         }
         let volumes = of(objects, &LH_VOLUMES);
         assert_eq!(volumes.len(), 3);
         for volume in volumes {
-            assert_eq!(volume["status"]["robustness"], "healthy", "{}", volume["status"]);
+            assert_eq!(
+                volume["status"]["robustness"], "healthy",
+                "{}",
+                volume["status"]
+            );
         }
         for object in objects {
             assert!(!text(&object["metadata"]["uid"]).is_empty());
@@ -129,8 +197,14 @@ mod tests {
     fn a_joining_cluster_waits_for_its_node() {
         let (objects, _dir) = begin(Stage::Joining);
         assert_eq!(of(&objects, &NODES).len(), 1);
-        let storage = of(&objects, &KUSTOMIZATIONS).into_iter().find(|it| name(it) == "infrastructure-storage").unwrap();
-        assert_ne!(storage["status"]["lastAttemptedRevision"], storage["status"]["lastAppliedRevision"]);
+        let storage = of(&objects, &KUSTOMIZATIONS)
+            .into_iter()
+            .find(|it| name(it) == "infrastructure-storage")
+            .unwrap();
+        assert_ne!(
+            storage["status"]["lastAttemptedRevision"],
+            storage["status"]["lastAppliedRevision"]
+        );
         assert_eq!(condition(storage, "Ready"), "Unknown");
     }
 
@@ -143,7 +217,10 @@ mod tests {
         for node in disks {
             assert_eq!(namespace(node), "longhorn-system");
             let disk = &node["status"]["diskStatus"]["ssd1"];
-            let schedulable = items(&disk["conditions"]).iter().find(|it| it["type"] == "Schedulable").unwrap();
+            let schedulable = items(&disk["conditions"])
+                .iter()
+                .find(|it| it["type"] == "Schedulable")
+                .unwrap();
             assert_eq!(schedulable["status"], "True", "{disk}");
         }
         for volume in of(&objects, &LH_VOLUMES) {

@@ -63,14 +63,28 @@ impl Cast {
     /// The DMI UUID of a node's machine.
     pub(crate) fn system_uuid(&self, node: &str) -> String {
         let hex = stable_hex(&format!("system/{}/{node}", self.cluster_uid), 32);
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        format!(
+            "{}-{}-{}-{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..]
+        )
     }
 
     /// The MAC address of a node's VXLAN device.
     pub(crate) fn vtep_mac(&self, node: &str) -> String {
         let hex = stable_hex(&format!("vtep/{}/{node}", self.cluster_uid), 10);
         // The first octet says: unicast, locally administered.
-        format!("36:{}:{}:{}:{}:{}", &hex[..2], &hex[2..4], &hex[4..6], &hex[6..8], &hex[8..10])
+        format!(
+            "36:{}:{}:{}:{}:{}",
+            &hex[..2],
+            &hex[2..4],
+            &hex[4..6],
+            &hex[6..8],
+            &hex[8..10]
+        )
     }
 
     /// Where Flux's own copy of the repository is kept.

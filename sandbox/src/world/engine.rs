@@ -15,7 +15,8 @@ use super::{
     k3s::K3s,
     kinds,
     longhorn::Longhorn,
-    scene::{Actor, Faults, Mirror, Scene, Timers},
+    mirror::Mirror,
+    scene::{Actor, Faults, Scene, Timers},
 };
 
 /// What everything in a world shares.
@@ -39,11 +40,24 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Starts the programs of the machines: k3s, Flux, Longhorn. `objects` is what the API holds at `revision`.
-    pub(crate) fn start(shared: &Arc<Shared>, client: &Client, store: PathBuf, objects: Vec<Value>, revision: u64) -> Self {
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        client: &Client,
+        store: PathBuf,
+        objects: Vec<Value>,
+        revision: u64,
+    ) -> Self {
         let mut tasks = JoinSet::new();
-        objects.into_iter().for_each(|object| shared.mirror.put(object));
+        objects
+            .into_iter()
+            .for_each(|object| shared.mirror.put(object));
         for res in kinds::ALL {
-            tasks.spawn(follow(client.clone(), shared.mirror.clone(), res, revision.to_string()));
+            tasks.spawn(follow(
+                client.clone(),
+                shared.mirror.clone(),
+                res,
+                revision.to_string(),
+            ));
         }
         let mut engine = Self { tasks };
         engine.add(shared, client, K3s::new(store.clone(), false));

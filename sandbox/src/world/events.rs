@@ -56,28 +56,50 @@ impl Reporter {
 }
 
 fn node_state(node: &Value) -> String {
-    ["Ready", "DiskPressure", "MemoryPressure"].map(|kind| condition(node, kind)).join("/")
+    ["Ready", "DiskPressure", "MemoryPressure"]
+        .map(|kind| condition(node, kind))
+        .join("/")
 }
 
 fn node_news(node: &Value, before: &str) -> Vec<(&'static str, &'static str, String)> {
     let who = name(node);
     let mut told = Vec::new();
     if before.is_empty() {
-        told.push(("Normal", "RegisteredNode", format!("Node {who} event: Registered Node {who} in Controller")));
+        told.push((
+            "Normal",
+            "RegisteredNode",
+            format!("Node {who} event: Registered Node {who} in Controller"),
+        ));
     }
     let mut old = before.split('/');
     let was_ready = old.next().unwrap_or_default();
     match condition(node, "Ready") {
-        "True" if was_ready != "True" => told.push(("Normal", "NodeReady", format!("Node {who} status is now: NodeReady"))),
+        "True" if was_ready != "True" => told.push((
+            "Normal",
+            "NodeReady",
+            format!("Node {who} status is now: NodeReady"),
+        )),
         "True" => {}
         // A node that is only just joining was never ready; that is no warning.
-        _ if was_ready == "True" => told.push(("Warning", "NodeNotReady", format!("Node {who} status is now: NodeNotReady"))),
+        _ if was_ready == "True" => told.push((
+            "Warning",
+            "NodeNotReady",
+            format!("Node {who} status is now: NodeNotReady"),
+        )),
         _ => {}
     }
     for kind in ["DiskPressure", "MemoryPressure"] {
         if condition(node, kind) == "True" && old.next() != Some("True") {
-            let reason = if kind == "DiskPressure" { "NodeHasDiskPressure" } else { "NodeHasInsufficientMemory" };
-            told.push(("Warning", reason, format!("Node {who} status is now: {reason}")));
+            let reason = if kind == "DiskPressure" {
+                "NodeHasDiskPressure"
+            } else {
+                "NodeHasInsufficientMemory"
+            };
+            told.push((
+                "Warning",
+                reason,
+                format!("Node {who} status is now: {reason}"),
+            ));
         }
     }
     told
@@ -86,28 +108,54 @@ fn node_news(node: &Value, before: &str) -> Vec<(&'static str, &'static str, Str
 /// The part of a pod's state that is worth a word.
 fn pod_state(pod: &Value) -> String {
     let waiting = &pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"];
-    let unschedulable = items(&pod["status"]["conditions"]).iter().any(|it| it["reason"] == "Unschedulable");
-    format!("{}/{}/{unschedulable}", text(&pod["spec"]["nodeName"]), text(waiting))
+    let unschedulable = items(&pod["status"]["conditions"])
+        .iter()
+        .any(|it| it["reason"] == "Unschedulable");
+    format!(
+        "{}/{}/{unschedulable}",
+        text(&pod["spec"]["nodeName"]),
+        text(waiting)
+    )
 }
 
 type News = (&'static str, &'static str, String, &'static str);
 
 fn pod_news(pod: &Value, state: &str) -> Option<News> {
     if state.ends_with("/true") {
-        let why = items(&pod["status"]["conditions"]).iter().find(|it| it["reason"] == "Unschedulable")?;
-        return Some(("Warning", "FailedScheduling", text(&why["message"]).to_owned(), "default-scheduler"));
+        let why = items(&pod["status"]["conditions"])
+            .iter()
+            .find(|it| it["reason"] == "Unschedulable")?;
+        return Some((
+            "Warning",
+            "FailedScheduling",
+            text(&why["message"]).to_owned(),
+            "default-scheduler",
+        ));
     }
     if state.contains("/CrashLoopBackOff/") {
         let message = &pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"];
-        return Some(("Warning", "BackOff", text(message).replace("back-off", "Back-off"), "kubelet"));
+        return Some((
+            "Warning",
+            "BackOff",
+            text(message).replace("back-off", "Back-off"),
+            "kubelet",
+        ));
     }
     None
 }
 
 fn event(about: &Value, kind: &str, reason: &str, message: &str, from: &str) -> Change {
     // Events about the cluster's own objects live in `default`.
-    let space = if namespace(about).is_empty() { "default" } else { namespace(about) };
-    let host = if about["kind"] == "Node" { name(about) } else { text(&about["spec"]["nodeName"]) };
+    let space = if namespace(about).is_empty() {
+        "default"
+    } else {
+        namespace(about)
+    };
+    let host = if about["kind"] == "Node" {
+        name(about)
+    } else {
+        text(&about["spec"]["nodeName"])
+    };
     Change::Create(object(
         "v1",
         "Event",

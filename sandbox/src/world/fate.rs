@@ -15,8 +15,9 @@ use super::{
     hand::Hand,
     k3s,
     kinds::{
-        self, CLAIMS, CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, DAEMON_SETS, KUSTOMIZATIONS, LH_BACKUP_TARGETS, LH_NODES,
-        LH_SETTINGS, NODES, QUOTAS, RULES, Res, SECRETS, SIGNING_REQUESTS, STORAGE_CLASSES,
+        self, CLAIMS, CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, DAEMON_SETS, KUSTOMIZATIONS,
+        LH_BACKUP_TARGETS, LH_NODES, LH_SETTINGS, NODES, QUOTAS, RULES, Res, SECRETS,
+        SIGNING_REQUESTS, STORAGE_CLASSES,
     },
     make::{ago, items, object},
     scene::{Change, Timers},
@@ -46,7 +47,14 @@ impl Fate {
         taken: BTreeSet<String>,
     ) -> Self {
         let hand = Hand::new(client, shared.mirror.clone());
-        Self { shared, hand, store, places, taken, moved: None }
+        Self {
+            shared,
+            hand,
+            store,
+            places,
+            taken,
+            moved: None,
+        }
     }
 
     /// Makes the world as this set of faults says; returns when every deed is done.
@@ -74,8 +82,15 @@ impl Fate {
             "git-remote-unreachable" => told(name, git::hide(&self.places.remote, on)),
             "git-remote-moved" => self.move_remote(on),
             "flux-suspended" => {
-                let patch = json!({"spec": {"suspend": if on { json!(true) } else { Value::Null }}});
-                self.patch(&KUSTOMIZATIONS, "flux-system", "infrastructure-storage", patch).await;
+                let patch =
+                    json!({"spec": {"suspend": if on { json!(true) } else { Value::Null }}});
+                self.patch(
+                    &KUSTOMIZATIONS,
+                    "flux-system",
+                    "infrastructure-storage",
+                    patch,
+                )
+                .await;
             }
             "node-exporter-missing-on-node" => {
                 let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
@@ -85,12 +100,19 @@ impl Fate {
                 }}});
                 let affinity = if on { affinity } else { Value::Null };
                 let patch = json!({"spec": {"template": {"spec": {"affinity": affinity}}}});
-                self.patch(&DAEMON_SETS, "monitoring", "kube-prometheus-stack-prometheus-node-exporter", patch).await;
+                self.patch(
+                    &DAEMON_SETS,
+                    "monitoring",
+                    "kube-prometheus-stack-prometheus-node-exporter",
+                    patch,
+                )
+                .await;
             }
             "storageclass-missing" => self.installed(&[("StorageClass", "longhorn")], !on).await,
             "metrics-server-absent" => {
                 let parts = [
-                    ("Deployment", "metrics-server"), ("Service", "metrics-server"),
+                    ("Deployment", "metrics-server"),
+                    ("Service", "metrics-server"),
                     ("APIService", "v1beta1.metrics.k8s.io"),
                 ];
                 self.installed(&parts, !on).await;
@@ -114,20 +136,28 @@ impl Fate {
                 self.present(&CLUSTER_ROLE_BINDINGS, grant, on).await;
             }
             "longhorn-stray-node" => {
-                let stray = object("longhorn.io/v1beta2", "Node", "default", &node, json!({
-                    "spec": {"name": node, "allowScheduling": true, "disks": {}},
-                }));
+                let stray = object(
+                    "longhorn.io/v1beta2",
+                    "Node",
+                    "default",
+                    &node,
+                    json!({
+                        "spec": {"name": node, "allowScheduling": true, "disks": {}},
+                    }),
+                );
                 self.present(&LH_NODES, stray, on).await;
             }
             "node-tainted" => self.taint(on).await,
             "node-cordoned" => {
-                let patch = json!({"spec": {"unschedulable": if on { json!(true) } else { Value::Null }}});
+                let patch =
+                    json!({"spec": {"unschedulable": if on { json!(true) } else { Value::Null }}});
                 self.patch(&NODES, "", &node, patch).await;
             }
             "node-labels-lost" => {
                 let lost = |value: &str| if on { Value::Null } else { json!(value) };
                 let labels = json!({"node.longhorn.io/create-default-disk": lost("config"), "storage": lost("longhorn")});
-                self.patch(&NODES, "", &node, json!({"metadata": {"labels": labels}})).await;
+                self.patch(&NODES, "", &node, json!({"metadata": {"labels": labels}}))
+                    .await;
             }
             "longhorn-scheduling-disabled" => {
                 let patch = json!({
@@ -136,10 +166,19 @@ impl Fate {
                 });
                 self.patch(&LH_NODES, "longhorn-system", &node, patch).await;
             }
-            "longhorn-driver-missing" => self.installed(&[("CSIDriver", "driver.longhorn.io")], !on).await,
+            "longhorn-driver-missing" => {
+                self.installed(&[("CSIDriver", "driver.longhorn.io")], !on)
+                    .await
+            }
             "longhorn-replica-count-low" => {
                 let value = if on { "1" } else { "2" };
-                self.patch(&LH_SETTINGS, "longhorn-system", "default-replica-count", json!({"value": value})).await;
+                self.patch(
+                    &LH_SETTINGS,
+                    "longhorn-system",
+                    "default-replica-count",
+                    json!({"value": value}),
+                )
+                .await;
             }
             "longhorn-backup-target-unavailable" => {
                 let patch = json!({"status": {"available": !on}});
@@ -154,14 +193,26 @@ impl Fate {
             }
             "longhorn-provisioner-down" => {
                 // Nobody notices before somebody asks for a volume.
-                let claim = object("v1", "PersistentVolumeClaim", "apps", "scratch", json!({"spec": {
-                    "accessModes": ["ReadWriteOnce"], "storageClassName": "longhorn",
-                    "resources": {"requests": {"storage": "1Gi"}},
-                }}));
+                let claim = object(
+                    "v1",
+                    "PersistentVolumeClaim",
+                    "apps",
+                    "scratch",
+                    json!({"spec": {
+                        "accessModes": ["ReadWriteOnce"], "storageClassName": "longhorn",
+                        "resources": {"requests": {"storage": "1Gi"}},
+                    }}),
+                );
                 self.present(&CLAIMS, claim, on).await;
             }
             "quota-exhausted" => {
-                let quota = object("v1", "ResourceQuota", "apps", "few-pods", json!({"spec": {"hard": {"pods": "4"}}}));
+                let quota = object(
+                    "v1",
+                    "ResourceQuota",
+                    "apps",
+                    "few-pods",
+                    json!({"spec": {"hard": {"pods": "4"}}}),
+                );
                 self.present(&QUOTAS, quota.clone(), on).await;
                 if on {
                     let used = json!({"hard": {"pods": "4"}, "used": {"pods": "4"}});
@@ -169,24 +220,39 @@ impl Fate {
                 }
             }
             "csr-pending" => {
-                let request = object("certificates.k8s.io/v1", "CertificateSigningRequest", "", "csr-nobody-approves", json!({
-                    "spec": {
-                        "request": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K",
-                        "signerName": "kubernetes.io/kubelet-serving", "usages": ["digital signature", "server auth"],
-                        "username": format!("system:node:{node}"), "groups": ["system:nodes"],
-                    },
-                }));
-                self.present(&SIGNING_REQUESTS, request, on).await;
+                let request = object(
+                    "certificates.k8s.io/v1",
+                    "CertificateSigningRequest",
+                    "",
+                    "csr-nobody-approves",
+                    json!({
+                        "spec": {
+                            "request": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K",
+                            "signerName": "kubernetes.io/kubelet-serving", "usages": ["digital signature", "server auth"],
+                            "username": format!("system:node:{node}"), "groups": ["system:nodes"],
+                        },
+                    }),
+                );
+                if on {
+                    self.load_old(name, request);
+                } else {
+                    self.present(&SIGNING_REQUESTS, request, false).await;
+                }
             }
             "dashboards-missing" => {
                 let patch = json!({"metadata": {
                     "annotations": {LEFT_ALONE: if on { json!("disabled") } else { Value::Null }},
                     "labels": {"grafana_dashboard": if on { Value::Null } else { json!("1") }},
                 }});
-                self.patch(&CONFIG_MAPS, "monitoring", "nodes-dashboard", patch).await;
+                self.patch(&CONFIG_MAPS, "monitoring", "nodes-dashboard", patch)
+                    .await;
             }
             "alert-rules-missing" => {
-                let groups = if on { json!([]) } else { self.in_git("PrometheusRule", "node-alerts")["spec"]["groups"].clone() };
+                let groups = if on {
+                    json!([])
+                } else {
+                    self.in_git("PrometheusRule", "node-alerts")["spec"]["groups"].clone()
+                };
                 let patch = json!({
                     "metadata": {"annotations": {LEFT_ALONE: if on { json!("disabled") } else { Value::Null }}},
                     "spec": {"groups": groups},
@@ -211,21 +277,37 @@ impl Fate {
 
     /// A taint that keeps workloads away from the new node.
     async fn taint(&self, on: bool) {
-        let Some(node) = self.shared.mirror.get(&NODES, "", &self.shared.cast.node) else { return };
-        let mut taints: Vec<Value> =
-            items(&node["spec"]["taints"]).iter().filter(|taint| taint["key"] != "reserved").cloned().collect();
+        let Some(node) = self.shared.mirror.get(&NODES, "", &self.shared.cast.node) else {
+            return;
+        };
+        let mut taints: Vec<Value> = items(&node["spec"]["taints"])
+            .iter()
+            .filter(|taint| taint["key"] != "reserved")
+            .cloned()
+            .collect();
         if on {
             taints.push(json!({"key": "reserved", "value": "somebody", "effect": "NoSchedule"}));
         }
-        let taints = if taints.is_empty() { Value::Null } else { taints.into() };
-        self.apply(Change::spec(&NODES, &node, json!({"spec": {"taints": taints}}))).await;
+        let taints = if taints.is_empty() {
+            Value::Null
+        } else {
+            taints.into()
+        };
+        self.apply(Change::spec(
+            &NODES,
+            &node,
+            json!({"spec": {"taints": taints}}),
+        ))
+        .await;
     }
 
     fn move_remote(&mut self, on: bool) {
         let done = if on {
             git::push_from_elsewhere(&self.places.remote).map(|commit| self.moved = Some(commit))
         } else {
-            self.moved.take().map_or(Ok(()), |commit| git::take_back(&self.places.remote, commit))
+            self.moved
+                .take()
+                .map_or(Ok(()), |commit| git::take_back(&self.places.remote, commit))
         };
         told("git-remote-moved", done);
     }
@@ -234,11 +316,13 @@ impl Fate {
     async fn leave_password(&self, on: bool) {
         let name = format!("{}.node-password.k3s", self.shared.cast.node);
         if on {
-            if self.shared.mirror.get(&NODES, "", &self.shared.cast.node).is_none() {
-                let mut secret = k3s::foreign_password(&name);
-                secret["metadata"]["creationTimestamp"] = ago(Duration::from_secs(7_200)).into();
-                // Only what loads objects can say that they are old.
-                told("node-password-conflict", self.store.load(vec![secret]));
+            if self
+                .shared
+                .mirror
+                .get(&NODES, "", &self.shared.cast.node)
+                .is_none()
+            {
+                self.load_old("node-password-conflict", k3s::foreign_password(&name));
             }
         } else if let Some(secret) = self.shared.mirror.get(&SECRETS, "kube-system", &name)
             && secret["data"] == k3s::foreign_password(&name)["data"]
@@ -247,8 +331,20 @@ impl Fate {
         }
     }
 
+    /// An object that has been there for two hours: only what loads objects can say that they are old.
+    fn load_old(&self, fault: &str, mut object: Value) {
+        object["metadata"]["creationTimestamp"] = ago(Duration::from_secs(7_200)).into();
+        told(fault, self.store.load(vec![object]));
+    }
+
     async fn patch(&self, res: &'static Res, namespace: &str, name: &str, patch: Value) {
-        let change = Change::Patch { res, namespace: namespace.into(), name: name.into(), status: false, patch };
+        let change = Change::Patch {
+            res,
+            namespace: namespace.into(),
+            name: name.into(),
+            status: false,
+            patch,
+        };
         self.apply(change).await;
     }
 
@@ -264,7 +360,9 @@ impl Fate {
     /// Something that an installation brought.
     async fn installed(&self, parts: &[(&str, &str)], there: bool) {
         for object in seed::find(&self.shared.cast, parts) {
-            let Some(res) = kinds::of(&object) else { continue };
+            let Some(res) = kinds::of(&object) else {
+                continue;
+            };
             if !there {
                 self.present(res, object, false).await;
             } else if self.shared.mirror.find(&object).is_none() {

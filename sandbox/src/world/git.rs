@@ -31,7 +31,11 @@ pub(crate) struct Places {
 impl Places {
     /// The places in a sandbox folder.
     pub(crate) fn of(dir: &Path) -> Self {
-        Self { checkout: dir.join("checkout"), remote: dir.join("remote.git"), signing: dir.join("signing") }
+        Self {
+            checkout: dir.join("checkout"),
+            remote: dir.join("remote.git"),
+            signing: dir.join("signing"),
+        }
     }
 }
 
@@ -65,9 +69,14 @@ pub(crate) fn create(places: &Places, cast: &Cast) -> Result<Oid, GitTrouble> {
     let commit = commit_all(&repository, key.as_deref(), "home: begins with one node\n")?;
     repository.remote("origin", &cast.remote)?;
     let mut remote = repository.find_remote("origin")?;
-    remote.push(&["refs/heads/main:refs/heads/main"], Some(&mut PushOptions::new()))?;
+    remote.push(
+        &["refs/heads/main:refs/heads/main"],
+        Some(&mut PushOptions::new()),
+    )?;
     remote.fetch(&["main"], None, None)?;
-    repository.find_branch("main", BranchType::Local)?.set_upstream(Some("origin/main"))?;
+    repository
+        .find_branch("main", BranchType::Local)?
+        .set_upstream(Some("origin/main"))?;
     Ok(commit)
 }
 
@@ -84,31 +93,48 @@ pub(crate) fn activate(places: &Places, cast: &Cast) -> Result<Oid, GitTrouble> 
     let message = format!("storage: switches {} on\n", cast.node);
     let commit = commit_all(&repository, key.as_deref(), &message)?;
     let mut remote = repository.find_remote("origin")?;
-    remote.push(&["refs/heads/main:refs/heads/main"], Some(&mut PushOptions::new()))?;
+    remote.push(
+        &["refs/heads/main:refs/heads/main"],
+        Some(&mut PushOptions::new()),
+    )?;
     remote.fetch(&["main"], None, None)?;
     Ok(commit)
 }
 
 fn init(path: &Path, bare: bool) -> Result<Repository, GitTrouble> {
     let mut options = RepositoryInitOptions::new();
-    options.bare(bare).initial_head("main").external_template(false).mkpath(true);
+    options
+        .bare(bare)
+        .initial_head("main")
+        .external_template(false)
+        .mkpath(true);
     Ok(Repository::init_opts(path, &options)?)
 }
 
-fn configure(repository: &Repository, places: &Places, key: Option<&Path>) -> Result<(), GitTrouble> {
+fn configure(
+    repository: &Repository,
+    places: &Places,
+    key: Option<&Path>,
+) -> Result<(), GitTrouble> {
     let mut config = repository.config()?.open_level(git2::ConfigLevel::Local)?;
     config.set_str("user.name", AUTHOR)?;
     config.set_str("user.email", EMAIL)?;
     config.set_str("core.autocrlf", "false")?;
     // The user's own hooks and attributes have no business here.
-    config.set_str("core.hooksPath", &repository.path().join("hooks").to_string_lossy())?;
+    config.set_str(
+        "core.hooksPath",
+        &repository.path().join("hooks").to_string_lossy(),
+    )?;
     config.set_str("push.default", "simple")?;
     config.set_bool("commit.gpgsign", key.is_some())?;
     if let Some(key) = key {
         config.set_str("gpg.format", "ssh")?;
         config.set_str("user.signingkey", &key.to_string_lossy())?;
         config.set_str("gpg.ssh.program", "ssh-keygen")?;
-        config.set_str("gpg.ssh.allowedSignersFile", &places.signing.join("allowed_signers").to_string_lossy())?;
+        config.set_str(
+            "gpg.ssh.allowedSignersFile",
+            &places.signing.join("allowed_signers").to_string_lossy(),
+        )?;
     }
     Ok(())
 }
@@ -127,23 +153,35 @@ fn signing_key(folder: &Path) -> Result<Option<PathBuf>, GitTrouble> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
         Ok(output) if !output.status.success() => {
-            return Err(GitTrouble::Sign(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+            return Err(GitTrouble::Sign(
+                String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            ));
         }
         Ok(_) => {}
     }
     let public = fs::read_to_string(key.with_extension("pub"))?;
-    fs::write(folder.join("allowed_signers"), format!("{EMAIL} namespaces=\"git\" {public}"))?;
+    fs::write(
+        folder.join("allowed_signers"),
+        format!("{EMAIL} namespaces=\"git\" {public}"),
+    )?;
     Ok(Some(key))
 }
 
 /// Commits everything in the work tree to `main`, signed where there is a key.
-fn commit_all(repository: &Repository, key: Option<&Path>, message: &str) -> Result<Oid, GitTrouble> {
+fn commit_all(
+    repository: &Repository,
+    key: Option<&Path>,
+    message: &str,
+) -> Result<Oid, GitTrouble> {
     let mut index = repository.index()?;
     index.add_all(["*"], git2::IndexAddOption::DEFAULT, None)?;
     index.write()?;
     let tree = repository.find_tree(index.write_tree()?)?;
     let author = Signature::now(AUTHOR, EMAIL)?;
-    let parent = repository.head().ok().and_then(|head| head.peel_to_commit().ok());
+    let parent = repository
+        .head()
+        .ok()
+        .and_then(|head| head.peel_to_commit().ok());
     let parents: Vec<_> = parent.iter().collect();
     let Some(key) = key else {
         return Ok(repository.commit(Some("HEAD"), &author, &author, message, &tree, &parents)?);
@@ -169,7 +207,9 @@ fn sign(key: &Path, content: &[u8]) -> Result<String, GitTrouble> {
     }
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        return Err(GitTrouble::Sign(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        return Err(GitTrouble::Sign(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        ));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -189,7 +229,14 @@ pub(crate) fn push_from_elsewhere(remote: &Path) -> Result<Oid, git2::Error> {
     tree.insert("NOTES.md", note, 0o100_644)?;
     let tree = repository.find_tree(tree.write()?)?;
     let author = Signature::now("Other Keeper", "other@sandbox.invalid")?;
-    repository.commit(Some("refs/heads/main"), &author, &author, "notes: says who was here\n", &tree, &[&parent])
+    repository.commit(
+        Some("refs/heads/main"),
+        &author,
+        &author,
+        "notes: says who was here\n",
+        &tree,
+        &[&parent],
+    )
 }
 
 /// Takes such a commit back, if nothing stands on it.
@@ -228,7 +275,11 @@ pub(crate) fn refuse_pushes(remote: &Path, refuse: bool) -> Result<(), std::io::
 /// Takes the remote away from everybody, or brings it back.
 pub(crate) fn hide(remote: &Path, hidden: bool) -> Result<(), std::io::Error> {
     let away = remote.with_extension("git.unreachable");
-    let (from, to) = if hidden { (remote, away.as_path()) } else { (away.as_path(), remote) };
+    let (from, to) = if hidden {
+        (remote, away.as_path())
+    } else {
+        (away.as_path(), remote)
+    };
     match fs::rename(from, to) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other,

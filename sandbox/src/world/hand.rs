@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::{
     kinds::{self, PODS, Res},
     make::{name, namespace, text},
-    scene::{Change, Mirror, Timers},
+    mirror::Mirror,
+    scene::{Change, Timers},
 };
 
 /// Writes for one actor.
@@ -29,13 +30,34 @@ impl Hand {
         let (about, result) = match change {
             Change::Create(object) => {
                 let about = format!("create {}/{}", text(&object["kind"]), name(&object));
-                let Some(res) = kinds::of(&object) else { return };
-                (about, self.send(Method::POST, res.collection(namespace(&object)), "application/json", object).await)
+                let Some(res) = kinds::of(&object) else {
+                    return;
+                };
+                (
+                    about,
+                    self.send(
+                        Method::POST,
+                        res.collection(namespace(&object)),
+                        "application/json",
+                        object,
+                    )
+                    .await,
+                )
             }
-            Change::Patch { res, namespace, name, status, patch } => {
+            Change::Patch {
+                res,
+                namespace,
+                name,
+                status,
+                patch,
+            } => {
                 let path = res.object(&namespace, &name) + if status { "/status" } else { "" };
                 let about = format!("patch {path}");
-                (about, self.send(Method::PATCH, path, "application/merge-patch+json", patch).await)
+                (
+                    about,
+                    self.send(Method::PATCH, path, "application/merge-patch+json", patch)
+                        .await,
+                )
             }
             Change::Apply { manager, object } => {
                 let about = format!("apply {}/{}", text(&object["kind"]), name(&object));
@@ -43,21 +65,38 @@ impl Hand {
                 timers.note_apply(&object, result.as_ref().err().map(ToString::to_string));
                 (about, result)
             }
-            Change::Bind { namespace, name, node } => {
+            Change::Bind {
+                namespace,
+                name,
+                node,
+            } => {
                 let path = format!("{}/binding", PODS.object(&namespace, &name));
                 let body = json!({
                     "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name, "namespace": namespace},
                     "target": {"apiVersion": "v1", "kind": "Node", "name": node},
                 });
                 let about = format!("bind {namespace}/{name}");
-                (about, self.send(Method::POST, path, "application/json", body).await)
+                (
+                    about,
+                    self.send(Method::POST, path, "application/json", body)
+                        .await,
+                )
             }
             Change::Finalize(name) => {
                 let path = format!("/api/v1/namespaces/{name}/finalize");
                 let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {"finalizers": []}});
-                (format!("finalize {name}"), self.send(Method::PUT, path, "application/json", body).await)
+                (
+                    format!("finalize {name}"),
+                    self.send(Method::PUT, path, "application/json", body).await,
+                )
             }
-            Change::Delete { res, namespace, name, uid, now } => {
+            Change::Delete {
+                res,
+                namespace,
+                name,
+                uid,
+                now,
+            } => {
                 let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
                 if !uid.is_empty() {
                     options["preconditions"] = json!({"uid": uid});
@@ -67,7 +106,11 @@ impl Hand {
                 }
                 let path = res.object(&namespace, &name);
                 let about = format!("delete {path}");
-                (about, self.send(Method::DELETE, path, "application/json", options).await)
+                (
+                    about,
+                    self.send(Method::DELETE, path, "application/json", options)
+                        .await,
+                )
             }
         };
         match result {
@@ -77,7 +120,13 @@ impl Hand {
         }
     }
 
-    async fn send(&self, method: Method, path: String, content_type: &str, body: Value) -> Result<Value, kube::Error> {
+    async fn send(
+        &self,
+        method: Method,
+        path: String,
+        content_type: &str,
+        body: Value,
+    ) -> Result<Value, kube::Error> {
         let deletes = method == Method::DELETE;
         let request = Request::builder()
             .method(method)
@@ -88,7 +137,9 @@ impl Hand {
         let answer: Value = self.client.request(request).await?;
         let meta = &answer["metadata"];
         let lingers = !super::make::items(&meta["finalizers"]).is_empty()
-            || meta["deletionGracePeriodSeconds"].as_u64().is_some_and(|seconds| seconds > 0);
+            || meta["deletionGracePeriodSeconds"]
+                .as_u64()
+                .is_some_and(|seconds| seconds > 0);
         if deletes && answer["kind"] != "Status" && !lingers {
             // Gone: the answer is its last state.
             self.mirror.remove(&answer);
@@ -106,14 +157,29 @@ impl Hand {
                 kinds::collection(api_version, &plural, namespace(object))
             }
         };
-        let path = format!("{collection}/{}?fieldManager={manager}&force=true", name(object));
-        self.send(Method::PATCH, path, "application/apply-patch+yaml", object.clone()).await
+        let path = format!(
+            "{collection}/{}?fieldManager={manager}&force=true",
+            name(object)
+        );
+        self.send(
+            Method::PATCH,
+            path,
+            "application/apply-patch+yaml",
+            object.clone(),
+        )
+        .await
     }
 
     /// Asks the server how it spells a kind.
     async fn plural(&self, api_version: &str, kind: &str) -> Result<String, kube::Error> {
-        let root = if api_version.contains('/') { "apis" } else { "api" };
-        let request = Request::get(format!("/{root}/{api_version}")).body(Vec::new()).map_err(kube::Error::HttpError)?;
+        let root = if api_version.contains('/') {
+            "apis"
+        } else {
+            "api"
+        };
+        let request = Request::get(format!("/{root}/{api_version}"))
+            .body(Vec::new())
+            .map_err(kube::Error::HttpError)?;
         let list: Value = self.client.request(request).await?;
         let found = super::make::items(&list["resources"])
             .iter()
@@ -124,8 +190,14 @@ impl Hand {
 }
 
 /// Follows every object of a kind for as long as it is polled.
-pub(crate) async fn follow(client: Client, mirror: Arc<Mirror>, res: &'static Res, mut revision: String) {
-    let api: kube::Api<kube::core::DynamicObject> = kube::Api::all_with(client.clone(), &res.api_resource());
+pub(crate) async fn follow(
+    client: Client,
+    mirror: Arc<Mirror>,
+    res: &'static Res,
+    mut revision: String,
+) {
+    let api: kube::Api<kube::core::DynamicObject> =
+        kube::Api::all_with(client.clone(), &res.api_resource());
     loop {
         if revision.is_empty() {
             match list(&client, res).await {
@@ -147,7 +219,9 @@ pub(crate) async fn follow(client: Client, mirror: Arc<Mirror>, res: &'static Re
 }
 
 async fn list(client: &Client, res: &Res) -> Result<(Vec<Value>, String), kube::Error> {
-    let request = Request::get(res.collection("")).body(Vec::new()).map_err(kube::Error::HttpError)?;
+    let request = Request::get(res.collection(""))
+        .body(Vec::new())
+        .map_err(kube::Error::HttpError)?;
     let mut list: Value = client.request(request).await?;
     let mut objects = match list["items"].take() {
         Value::Array(objects) => objects,
@@ -157,11 +231,18 @@ async fn list(client: &Client, res: &Res) -> Result<(Vec<Value>, String), kube::
         object["apiVersion"] = res.api_version().into();
         object["kind"] = res.kind.into();
     }
-    Ok((objects, text(&list["metadata"]["resourceVersion"]).to_owned()))
+    Ok((
+        objects,
+        text(&list["metadata"]["resourceVersion"]).to_owned(),
+    ))
 }
 
 /// Watches until the stream ends; the revision to go on from, or nothing when a fresh list is needed.
-async fn watch(api: &kube::Api<kube::core::DynamicObject>, mirror: &Mirror, from: &str) -> Option<String> {
+async fn watch(
+    api: &kube::Api<kube::core::DynamicObject>,
+    mirror: &Mirror,
+    from: &str,
+) -> Option<String> {
     use futures::StreamExt as _;
     use kube::core::WatchEvent;
     let params = kube::api::WatchParams::default().timeout(290);
@@ -181,7 +262,11 @@ async fn watch(api: &kube::Api<kube::core::DynamicObject>, mirror: &Mirror, from
             revision.clone_from(at);
         }
         let object = serde_json::to_value(&object).ok()?;
-        if gone { mirror.remove(&object) } else { mirror.put(object) }
+        if gone {
+            mirror.remove(&object)
+        } else {
+            mirror.put(object)
+        }
     }
     Some(revision)
 }

@@ -20,7 +20,13 @@ impl Res {
         plural: &'static str,
         namespaced: bool,
     ) -> Self {
-        Self { group, version, kind, plural, namespaced }
+        Self {
+            group,
+            version,
+            kind,
+            plural,
+            namespaced,
+        }
     }
 
     /// `v1` or `apps/v1`.
@@ -30,7 +36,11 @@ impl Res {
 
     /// The path of the collection, in one namespace unless it is empty.
     pub(crate) fn collection(&self, namespace: &str) -> String {
-        collection(&self.api_version(), self.plural, if self.namespaced { namespace } else { "" })
+        collection(
+            &self.api_version(),
+            self.plural,
+            if self.namespaced { namespace } else { "" },
+        )
     }
 
     /// The path of one object.
@@ -52,12 +62,20 @@ impl Res {
 
 /// `v1` or `apps/v1`.
 pub(crate) fn api_version(group: &str, version: &str) -> String {
-    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+    if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    }
 }
 
 /// The path of a collection; all namespaces, or the cluster, when `namespace` is empty.
 pub(crate) fn collection(api_version: &str, plural: &str, namespace: &str) -> String {
-    let root = if api_version.contains('/') { "apis" } else { "api" };
+    let root = if api_version.contains('/') {
+        "apis"
+    } else {
+        "api"
+    };
     if namespace.is_empty() {
         format!("/{root}/{api_version}/{plural}")
     } else {
@@ -76,7 +94,10 @@ pub(crate) fn of(object: &Value) -> Option<&'static Res> {
 /// The kind with this `apiVersion` and `kind`; the version is not looked at, since the world knows one of each.
 pub(crate) fn by_kind(api_version: &str, kind: &str) -> Option<&'static Res> {
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    ALL.iter().copied().chain([&EVENTS]).find(|res| res.group == group && res.kind == kind)
+    ALL.iter()
+        .copied()
+        .chain([&EVENTS])
+        .find(|res| res.group == group && res.kind == kind)
 }
 
 macro_rules! kinds {

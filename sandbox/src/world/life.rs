@@ -23,9 +23,10 @@ use super::{
     fate::Fate,
     git::Places,
     make,
+    mirror::Mirror,
     nodeports::Ports,
     places::{Description, Folder, Secrets},
-    scene::{Faults, Mirror},
+    scene::Faults,
     transport::Wire,
 };
 
@@ -46,7 +47,11 @@ fn trouble(what: &str) -> impl Fn(&dyn std::fmt::Display) -> SandboxError + '_ {
 
 impl World {
     /// Starts what is in the folder, or something new. With `keep`, objects are written there as they change.
-    pub(crate) async fn start(folder: Folder, options: &Options, keep: bool) -> Result<Self, SandboxError> {
+    pub(crate) async fn start(
+        folder: Folder,
+        options: &Options,
+        keep: bool,
+    ) -> Result<Self, SandboxError> {
         let lock = lock(&folder)?;
         let store = folder.file("source.git");
         let places = Places::of(&folder.dir);
@@ -55,7 +60,13 @@ impl World {
             None => fresh(&folder, options, &places, &store).await?,
         };
         folder
-            .write_json("sandbox.json", &Description { cast: cast.clone(), pid: std::process::id() })
+            .write_json(
+                "sandbox.json",
+                &Description {
+                    cast: cast.clone(),
+                    pid: std::process::id(),
+                },
+            )
             .map_err(|error| trouble("file sandbox.json cannot be written")(&error))?;
         let shared = Arc::new(Shared {
             cast: cast.clone(),
@@ -63,7 +74,10 @@ impl World {
             mirror: Arc::new(Mirror::default()),
             faults: Faults::default(),
         });
-        let ports_tls = secrets.tls.acceptor().map_err(|error| trouble("certificate cannot be used")(&error))?;
+        let ports_tls = secrets
+            .tls
+            .acceptor()
+            .map_err(|error| trouble("certificate cannot be used")(&error))?;
         let server = ApiServer::start(ApiOptions {
             listen: vec![SocketAddr::from((cast.control_plane_ip, 6443))],
             tls: secrets.tls,
@@ -87,10 +101,18 @@ impl World {
 
         let mut names = folder.names("faults");
         names.extend(options.faults.iter().cloned());
-        let mut fate = Fate::new(shared.clone(), client, server.store(), places, folder.names("faults.taken"));
+        let mut fate = Fate::new(
+            shared.clone(),
+            client,
+            server.store(),
+            places,
+            folder.names("faults.taken"),
+        );
         fate.take(names.clone()).await;
         for file in ["faults", "faults.taken"] {
-            folder.write_names(file, &names).map_err(|error| trouble("file faults cannot be written")(&error))?;
+            folder
+                .write_names(file, &names)
+                .map_err(|error| trouble("file faults cannot be written")(&error))?;
         }
         engine.spawn(follow_faults(folder.clone(), fate, shared.pace));
         let mut ports = Ports::new(shared, ports_tls);
@@ -100,17 +122,31 @@ impl World {
             engine.spawn(persist(folder.clone(), server.store()));
             save(&folder, &server.store());
         }
-        Ok(Self { server, engine, folder, keep, _lock: lock })
+        Ok(Self {
+            server,
+            engine,
+            folder,
+            keep,
+            _lock: lock,
+        })
     }
 
     /// The folder in which somebody serves a sandbox that answers.
     pub(crate) async fn find(dir: &Path) -> Result<PathBuf, SandboxError> {
-        let nothing = |why: &dyn std::fmt::Display| SandboxError::new(format!("is not served in {}: {why}", dir.display()));
+        let nothing = |why: &dyn std::fmt::Display| {
+            SandboxError::new(format!("is not served in {}: {why}", dir.display()))
+        };
         let dir = dir.canonicalize().map_err(|error| nothing(&error))?;
         let folder = Folder { dir };
-        let told: Description = folder.read_json("sandbox.json").map_err(|error| nothing(&error))?;
+        let told: Description = folder
+            .read_json("sandbox.json")
+            .map_err(|error| nothing(&error))?;
         let address = SocketAddr::from((told.cast.control_plane_ip, 6443));
-        let connected = tokio::time::timeout(Duration::from_secs(3), tokio::net::TcpStream::connect(address)).await;
+        let connected = tokio::time::timeout(
+            Duration::from_secs(3),
+            tokio::net::TcpStream::connect(address),
+        )
+        .await;
         match connected {
             Ok(Ok(_)) => Ok(folder.dir),
             Ok(Err(error)) => Err(nothing(&format!("{address}: {error}"))),
@@ -142,8 +178,12 @@ fn lock(folder: &Folder) -> Result<File, SandboxError> {
         .mode(0o600)
         .open(folder.file("lock"))
         .map_err(|error| trouble("file lock cannot be opened")(&error))?;
-    file.try_lock()
-        .map_err(|_| SandboxError::new(format!("in {} is served by another process already", folder.dir.display())))?;
+    file.try_lock().map_err(|_| {
+        SandboxError::new(format!(
+            "in {} is served by another process already",
+            folder.dir.display()
+        ))
+    })?;
     Ok(file)
 }
 
@@ -154,10 +194,17 @@ fn found(folder: &Folder) -> Result<Option<Beginning>, SandboxError> {
     if !folder.file("objects.json").exists() {
         return Ok(None);
     }
-    let broken = trouble("folder holds a sandbox that cannot be read; remove the folder to begin anew");
-    let told: Description = folder.read_json("sandbox.json").map_err(|error| broken(&error))?;
-    let secrets: Secrets = folder.read_json("secrets.json").map_err(|error| broken(&error))?;
-    let objects: Vec<Value> = folder.read_json("objects.json").map_err(|error| broken(&error))?;
+    let broken =
+        trouble("folder holds a sandbox that cannot be read; remove the folder to begin anew");
+    let told: Description = folder
+        .read_json("sandbox.json")
+        .map_err(|error| broken(&error))?;
+    let secrets: Secrets = folder
+        .read_json("secrets.json")
+        .map_err(|error| broken(&error))?;
+    let objects: Vec<Value> = folder
+        .read_json("objects.json")
+        .map_err(|error| broken(&error))?;
     if !free(told.cast.control_plane_ip, told.cast.node_ip) {
         return Err(SandboxError::new(format!(
             "addresses {} and {} are in use by somebody else",
@@ -167,9 +214,20 @@ fn found(folder: &Folder) -> Result<Option<Beginning>, SandboxError> {
     Ok(Some((told.cast, secrets, objects)))
 }
 
-async fn fresh(folder: &Folder, options: &Options, places: &Places, store: &Path) -> Result<Beginning, SandboxError> {
+async fn fresh(
+    folder: &Folder,
+    options: &Options,
+    places: &Places,
+    store: &Path,
+) -> Result<Beginning, SandboxError> {
     let (control_plane_ip, node_ip) = addresses()?;
-    let or = |name: &str, other: &str| if name.is_empty() { other.to_owned() } else { name.to_owned() };
+    let or = |name: &str, other: &str| {
+        if name.is_empty() {
+            other.to_owned()
+        } else {
+            name.to_owned()
+        }
+    };
     let cast = Cast {
         node: or(&options.node, "k3s2"),
         control_plane: or(&options.control_plane, "k3s1"),
@@ -183,15 +241,38 @@ async fn fresh(folder: &Folder, options: &Options, places: &Places, store: &Path
     }
     let stage = options.stage;
     let (made_cast, made_places, made_store) = (cast.clone(), places.clone(), store.to_owned());
-    let objects = tokio::task::spawn_blocking(move || begin::objects(&made_cast, &made_places, &made_store, stage));
+    let objects = tokio::task::spawn_blocking(move || {
+        begin::objects(&made_cast, &made_places, &made_store, stage)
+    });
     let tls = Tls::generate(
-        &[IpAddr::V4(control_plane_ip), IpAddr::V4(Ipv4Addr::LOCALHOST)],
-        &["kubernetes", "kubernetes.default", "kubernetes.default.svc", &cast.control_plane, "localhost"],
+        &[
+            IpAddr::V4(control_plane_ip),
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ],
+        &[
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            &cast.control_plane,
+            "localhost",
+        ],
     )
     .map_err(|error| trouble("certificate cannot be made")(&error))?;
-    let token = || format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let secrets = Secrets { tls, admin: token(), actor: token() };
-    folder.write_json("secrets.json", &secrets).map_err(|error| trouble("file secrets.json cannot be written")(&error))?;
+    let token = || {
+        format!(
+            "{}{}",
+            uuid::Uuid::new_v4().simple(),
+            uuid::Uuid::new_v4().simple()
+        )
+    };
+    let secrets = Secrets {
+        tls,
+        admin: token(),
+        actor: token(),
+    };
+    folder
+        .write_json("secrets.json", &secrets)
+        .map_err(|error| trouble("file secrets.json cannot be written")(&error))?;
     let objects = objects
         .await
         .map_err(|error| trouble("world could not be made")(&error))?
@@ -203,26 +284,39 @@ async fn fresh(folder: &Folder, options: &Options, places: &Places, store: &Path
 fn addresses() -> Result<(Ipv4Addr, Ipv4Addr), SandboxError> {
     for _ in 0..50 {
         let (second, third) = (fastrand::u8(16..=250), fastrand::u8(1..=250));
-        let pair = (Ipv4Addr::new(127, second, third, 1), Ipv4Addr::new(127, second, third, 2));
+        let pair = (
+            Ipv4Addr::new(127, second, third, 1),
+            Ipv4Addr::new(127, second, third, 2),
+        );
         if free(pair.0, pair.1) {
             return Ok(pair);
         }
     }
-    Err(SandboxError::new("finds no free addresses in 127.0.0.0/8; they must be usable without being configured"))
+    Err(SandboxError::new(
+        "finds no free addresses in 127.0.0.0/8; they must be usable without being configured",
+    ))
 }
 
 fn free(control_plane: Ipv4Addr, node: Ipv4Addr) -> bool {
-    [(control_plane, 6443), (control_plane, 30080), (control_plane, 30443), (node, 30080), (node, 30443)]
-        .iter()
-        .all(|place| TcpListener::bind(place).is_ok())
+    [
+        (control_plane, 6443),
+        (control_plane, 30080),
+        (control_plane, 30443),
+        (node, 30080),
+        (node, 30443),
+    ]
+    .iter()
+    .all(|place| TcpListener::bind(place).is_ok())
 }
 
 async fn client(server: &ApiServer) -> Result<kube::Client, SandboxError> {
     let cannot = trouble("has no client of its own");
-    let config = kube::config::Kubeconfig::from_yaml(&server.actor_kubeconfig("sandbox")).map_err(|error| cannot(&error))?;
-    let mut config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default())
-        .await
+    let config = kube::config::Kubeconfig::from_yaml(&server.actor_kubeconfig("sandbox"))
         .map_err(|error| cannot(&error))?;
+    let mut config =
+        kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default())
+            .await
+            .map_err(|error| cannot(&error))?;
     config.default_retry = false;
     kube::Client::try_from(config).map_err(|error| cannot(&error))
 }
@@ -232,13 +326,18 @@ async fn follow_faults(folder: Folder, mut fate: Fate, pace: Pace) {
     let mut last = None;
     loop {
         tokio::time::sleep(pace.tick.min(Duration::from_millis(100))).await;
-        let stamp = std::fs::metadata(folder.file("faults")).and_then(|it| it.modified()).ok();
+        let stamp = std::fs::metadata(folder.file("faults"))
+            .and_then(|it| it.modified())
+            .ok();
         if stamp == last {
             continue;
         }
         last = stamp;
         let names = folder.names("faults");
-        for name in names.iter().filter(|name| crate::faults::find(name).is_none()) {
+        for name in names
+            .iter()
+            .filter(|name| crate::faults::find(name).is_none())
+        {
             tracing::warn!(name, "the file of faults names a fault that nobody knows");
         }
         if &names != fate.taken() {

@@ -10,7 +10,13 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// An object with its identity; `body` holds the rest, and may hold more metadata.
-pub(crate) fn object(api_version: &str, kind: &str, namespace: &str, name: &str, body: Value) -> Value {
+pub(crate) fn object(
+    api_version: &str,
+    kind: &str,
+    namespace: &str,
+    name: &str,
+    body: Value,
+) -> Value {
     let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
     if !namespace.is_empty() {
         object["metadata"]["namespace"] = namespace.into();
@@ -39,16 +45,21 @@ pub(crate) fn merge(base: &mut Value, over: Value) {
 /// Whether a JSON merge patch would change `object`.
 pub(crate) fn would_change(object: &Value, patch: &Value) -> bool {
     match (object, patch) {
-        (Value::Object(object), Value::Object(patch)) => patch.iter().any(|(key, value)| match object.get(key) {
-            None => !value.is_null() && !is_empty_map(value),
-            Some(there) => would_change(there, value),
-        }),
+        (Value::Object(object), Value::Object(patch)) => {
+            patch.iter().any(|(key, value)| match object.get(key) {
+                None => !value.is_null() && !is_empty_map(value),
+                Some(there) => would_change(there, value),
+            })
+        }
         (there, patch) => there != patch,
     }
 }
 
 fn is_empty_map(value: &Value) -> bool {
-    value.as_object().is_some_and(|map| map.values().all(|inner| inner.is_null() || is_empty_map(inner)))
+    value.as_object().is_some_and(|map| {
+        map.values()
+            .all(|inner| inner.is_null() || is_empty_map(inner))
+    })
 }
 
 /// A random UID.
@@ -59,13 +70,17 @@ pub(crate) fn uid() -> String {
 /// A random suffix as the API server appends to a `generateName`.
 pub(crate) fn suffix(length: usize) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    (0..length).map(|_| char::from(LETTERS[fastrand::usize(..LETTERS.len())])).collect()
+    (0..length)
+        .map(|_| char::from(LETTERS[fastrand::usize(..LETTERS.len())]))
+        .collect()
 }
 
 /// A number that only depends on the text: for things that stay the same over a restart.
 pub(crate) fn stable(text: &str) -> u64 {
     // FNV-1a: short, and good enough to tell names apart.
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Hexadecimal digits that only depend on the text.
@@ -99,16 +114,25 @@ pub(crate) fn now() -> String {
 
 /// Some time before now.
 pub(crate) fn ago(before: Duration) -> String {
-    format_time(SystemTime::now() - before - PAST.get(), "%Y-%m-%dT%H:%M:%SZ")
+    format_time(
+        SystemTime::now() - before - PAST.get(),
+        "%Y-%m-%dT%H:%M:%SZ",
+    )
 }
 
 /// Now, as Leases write times: microseconds.
 pub(crate) fn micro_ago(before: Duration) -> String {
-    format_time(SystemTime::now() - before - PAST.get(), "%Y-%m-%dT%H:%M:%S.%6fZ")
+    format_time(
+        SystemTime::now() - before - PAST.get(),
+        "%Y-%m-%dT%H:%M:%S.%6fZ",
+    )
 }
 
 fn format_time(time: SystemTime, format: &str) -> String {
-    Timestamp::try_from(time).unwrap_or_default().strftime(format).to_string()
+    Timestamp::try_from(time)
+        .unwrap_or_default()
+        .strftime(format)
+        .to_string()
 }
 
 /// Seconds since a time that Kubernetes wrote; `None` when it is no time.
@@ -182,10 +206,15 @@ pub(crate) fn conditions(old: &Value, new: &[Value]) -> Value {
     let mut result = items(old).to_vec();
     for condition in new {
         let mut condition = condition.clone();
-        let there = result.iter().position(|other| other["type"] == condition["type"]);
+        let there = result
+            .iter()
+            .position(|other| other["type"] == condition["type"]);
         let since = there
             .filter(|&at| result[at]["status"] == condition["status"])
-            .map_or_else(|| stamp.clone(), |at| text(&result[at]["lastTransitionTime"]).to_owned());
+            .map_or_else(
+                || stamp.clone(),
+                |at| text(&result[at]["lastTransitionTime"]).to_owned(),
+            );
         condition["lastTransitionTime"] = since.into();
         match there {
             Some(at) => {
@@ -219,7 +248,10 @@ mod tests {
     #[test]
     fn transition_times_move_with_the_status_only() {
         let old = json!([{"type": "Ready", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"}]);
-        let same = conditions(&old, &[json!({"type": "Ready", "status": "True", "reason": "Fine"})]);
+        let same = conditions(
+            &old,
+            &[json!({"type": "Ready", "status": "True", "reason": "Fine"})],
+        );
         assert_eq!(same[0]["lastTransitionTime"], "2020-01-01T00:00:00Z");
         assert_eq!(same[0]["reason"], "Fine");
         let other = conditions(&old, &[json!({"type": "Ready", "status": "False"})]);

@@ -6,7 +6,8 @@ use super::{
     cast::{Cast, Pace},
     kinds,
     make::{merge, name, now, uid, uid_of, would_change},
-    scene::{Actor, Change, Faults, Mirror, Scene, Timers},
+    mirror::Mirror,
+    scene::{Actor, Change, Faults, Scene, Timers},
 };
 
 /// Objects without an API around them.
@@ -18,7 +19,10 @@ pub(crate) struct Memory {
 impl Memory {
     /// An empty cluster.
     pub(crate) fn new() -> Self {
-        Self { mirror: Mirror::default(), timers: Timers::instant() }
+        Self {
+            mirror: Mirror::default(),
+            timers: Timers::instant(),
+        }
     }
 
     /// The objects.
@@ -28,7 +32,8 @@ impl Memory {
 
     /// Takes an object in as the API server would: with UID, creation time and generation.
     pub(crate) fn add(&self, mut object: Value) {
-        let fresh = json!({"metadata": {"uid": uid(), "creationTimestamp": now(), "generation": 1}});
+        let fresh =
+            json!({"metadata": {"uid": uid(), "creationTimestamp": now(), "generation": 1}});
         let own = std::mem::replace(&mut object, fresh);
         merge(&mut object, own);
         self.mirror.put(object);
@@ -37,11 +42,23 @@ impl Memory {
     /// Lets the actors act until none of them changes anything.
     ///
     /// Returns whether that point was reached.
-    pub(crate) fn settle(&self, actors: &mut [Box<dyn Actor>], cast: &Cast, pace: Pace, faults: &Faults) -> bool {
+    pub(crate) fn settle(
+        &self,
+        actors: &mut [Box<dyn Actor>],
+        cast: &Cast,
+        pace: Pace,
+        faults: &Faults,
+    ) -> bool {
         for _ in 0..80 {
             let mut quiet = true;
             for actor in actors.iter_mut() {
-                let scene = Scene { mirror: &self.mirror, cast, pace, faults, timers: &self.timers };
+                let scene = Scene {
+                    mirror: &self.mirror,
+                    cast,
+                    pace,
+                    faults,
+                    timers: &self.timers,
+                };
                 for change in actor.step(&scene) {
                     quiet &= !self.apply(change);
                 }
@@ -72,30 +89,63 @@ impl Memory {
                     self.add(object);
                     return true;
                 };
-                object["metadata"].as_object_mut().map(|metadata| metadata.remove("uid"));
+                object["metadata"]
+                    .as_object_mut()
+                    .map(|metadata| metadata.remove("uid"));
                 self.rewrite(&there, &object, false)
             }
-            Change::Patch { res, namespace, name, patch, status } => self
+            Change::Patch {
+                res,
+                namespace,
+                name,
+                patch,
+                status,
+            } => self
                 .mirror
                 .get(res, &namespace, &name)
                 .is_some_and(|there| self.rewrite(&there, &patch, status)),
-            Change::Bind { namespace, name, node } => {
-                let Some(there) = self.mirror.get(&kinds::PODS, &namespace, &name) else { return false };
+            Change::Bind {
+                namespace,
+                name,
+                node,
+            } => {
+                let Some(there) = self.mirror.get(&kinds::PODS, &namespace, &name) else {
+                    return false;
+                };
                 self.rewrite(&there, &json!({"spec": {"nodeName": node}}), false)
             }
             Change::Finalize(name) => {
-                let Some(there) = self.mirror.get(&kinds::NAMESPACES, "", &name) else { return false };
+                let Some(there) = self.mirror.get(&kinds::NAMESPACES, "", &name) else {
+                    return false;
+                };
                 self.mirror.remove(&there);
                 true
             }
-            Change::Delete { res, namespace, name, uid, .. } => {
-                let Some(there) = self.mirror.get(res, &namespace, &name) else { return false };
+            Change::Delete {
+                res,
+                namespace,
+                name,
+                uid,
+                ..
+            } => {
+                let Some(there) = self.mirror.get(res, &namespace, &name) else {
+                    return false;
+                };
                 if !uid.is_empty() && uid != uid_of(&there) {
                     return false;
                 }
-                if there["metadata"]["finalizers"].as_array().is_some_and(|left| !left.is_empty()) {
-                    let stamp = there["metadata"]["deletionTimestamp"].as_str().map_or_else(now, str::to_owned);
-                    return self.rewrite(&there, &json!({"metadata": {"deletionTimestamp": stamp}}), false);
+                if there["metadata"]["finalizers"]
+                    .as_array()
+                    .is_some_and(|left| !left.is_empty())
+                {
+                    let stamp = there["metadata"]["deletionTimestamp"]
+                        .as_str()
+                        .map_or_else(now, str::to_owned);
+                    return self.rewrite(
+                        &there,
+                        &json!({"metadata": {"deletionTimestamp": stamp}}),
+                        false,
+                    );
                 }
                 self.mirror.remove(&there);
                 true
@@ -115,15 +165,26 @@ impl Memory {
             object["metadata"]["generation"] = (generation + 1).into();
         }
         let gone = object["metadata"]["deletionTimestamp"].is_string()
-            && object["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+            && object["metadata"]["finalizers"]
+                .as_array()
+                .is_none_or(Vec::is_empty)
             && kinds::of(&object) != Some(&kinds::PODS);
-        if gone { self.mirror.remove(&object) } else { self.mirror.put(object) }
+        if gone {
+            self.mirror.remove(&object)
+        } else {
+            self.mirror.put(object)
+        }
         true
     }
 
     /// Every object, ready to be loaded into an API server: those that others rest on first.
     pub(crate) fn into_objects(self) -> Vec<Value> {
-        let mut objects: Vec<Value> = self.mirror.all().into_iter().map(|object| (*object).clone()).collect();
+        let mut objects: Vec<Value> = self
+            .mirror
+            .all()
+            .into_iter()
+            .map(|object| (*object).clone())
+            .collect();
         objects.sort_by_key(|object| {
             let rank = match object["kind"].as_str() {
                 Some("CustomResourceDefinition") => 0,

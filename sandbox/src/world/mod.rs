@@ -19,6 +19,7 @@ mod life;
 mod longhorn;
 mod make;
 mod memory;
+mod mirror;
 mod monitoring;
 mod nodeports;
 mod places;

@@ -25,16 +25,26 @@ pub(crate) struct Ports {
 
 impl Ports {
     pub(crate) fn new(shared: Arc<Shared>, tls: TlsAcceptor) -> Self {
-        Self { shared, tls, open: BTreeMap::new(), tasks: JoinSet::new() }
+        Self {
+            shared,
+            tls,
+            open: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
     }
 
     /// Opens and closes what has changed.
     pub(crate) async fn settle(&mut self) {
         let cast = &self.shared.cast;
-        for (node, ip) in [(&cast.control_plane, cast.control_plane_ip), (&cast.node, cast.node_ip)] {
+        for (node, ip) in [
+            (&cast.control_plane, cast.control_plane_ip),
+            (&cast.node, cast.node_ip),
+        ] {
             for port in [HTTP, HTTPS] {
                 let address = SocketAddr::from((ip, port));
-                let wanted = look(&self.shared, |scene| k3s::network::listens(scene, node, port));
+                let wanted = look(&self.shared, |scene| {
+                    k3s::network::listens(scene, node, port)
+                });
                 if !wanted {
                     if let Some(task) = self.open.remove(&address) {
                         task.abort();
@@ -43,9 +53,12 @@ impl Ports {
                     match TcpListener::bind(address).await {
                         Ok(listener) => {
                             let tls = (port == HTTPS).then(|| self.tls.clone());
-                            self.open.insert(address, self.tasks.spawn(answer_all(listener, tls)));
+                            self.open
+                                .insert(address, self.tasks.spawn(answer_all(listener, tls)));
                         }
-                        Err(error) => tracing::debug!(%error, %address, "the node port cannot be opened yet"),
+                        Err(error) => {
+                            tracing::debug!(%error, %address, "the node port cannot be opened yet")
+                        }
                     }
                 }
             }
@@ -66,7 +79,9 @@ impl Ports {
 async fn answer_all(listener: TcpListener, tls: Option<TlsAcceptor>) {
     let mut connections = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            return;
+        };
         let tls = tls.clone();
         connections.spawn(async move {
             match tls {

@@ -43,12 +43,20 @@ impl Folder {
     pub(crate) fn make(dir: &Path) -> std::io::Result<Self> {
         match fs::symlink_metadata(dir) {
             Ok(there) if !there.is_dir() => {
-                return Err(std::io::Error::new(std::io::ErrorKind::NotADirectory, "it is not a folder, or a link"));
+                return Err(std::io::Error::new(
+                    std::io::ErrorKind::NotADirectory,
+                    "it is not a folder, or a link",
+                ));
             }
             Ok(_) => fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?,
-            Err(_) => fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?,
+            Err(_) => fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(dir)?,
         }
-        Ok(Self { dir: dir.canonicalize()? })
+        Ok(Self {
+            dir: dir.canonicalize()?,
+        })
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -81,7 +89,9 @@ impl Folder {
     }
 
     pub(crate) fn write_names(&self, name: &str, names: &BTreeSet<String>) -> std::io::Result<()> {
-        let mut text = "# Faults that are on, one name a line. Read again whenever this file changes.\n".to_owned();
+        let mut text =
+            "# Faults that are on, one name a line. Read again whenever this file changes.\n"
+                .to_owned();
         for fault in names {
             text.push_str(fault);
             text.push('\n');

@@ -73,10 +73,20 @@ pub(crate) fn template_hash(owner: &Value) -> String {
     let template = &owner["spec"]["template"];
     let containers: Vec<Value> = items(&template["spec"]["containers"])
         .iter()
-        .map(|it| json!([it["name"], it["image"], it["command"], it["args"], it["env"]]))
+        .map(|it| {
+            json!([
+                it["name"],
+                it["image"],
+                it["command"],
+                it["args"],
+                it["env"]
+            ])
+        })
         .collect();
     let told = json!([
-        containers, template["metadata"]["labels"], template["spec"]["nodeSelector"],
+        containers,
+        template["metadata"]["labels"],
+        template["spec"]["nodeSelector"],
         template["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"],
     ]);
     super::make::stable_hex(&told.to_string(), 10)
@@ -139,11 +149,19 @@ pub(crate) fn crashing(pod: &Value, host_ip: &str, pod_ip: &str, why: &str) -> V
 }
 
 fn container_id(pod: &Value, container: &str) -> String {
-    format!("containerd://{}", super::make::stable_hex(&format!("{}{container}", name(pod)), 64))
+    format!(
+        "containerd://{}",
+        super::make::stable_hex(&format!("{}{container}", name(pod)), 64)
+    )
 }
 
 fn image_id(image: &str) -> String {
-    let repository = image.split('@').next().unwrap_or(image).rsplit_once(':').map_or(image, |(name, _)| name);
+    let repository = image
+        .split('@')
+        .next()
+        .unwrap_or(image)
+        .rsplit_once(':')
+        .map_or(image, |(name, _)| name);
     format!("{repository}@sha256:{}", super::make::stable_hex(image, 64))
 }
 
@@ -160,7 +178,9 @@ pub(crate) fn is_finished(pod: &Value) -> bool {
 /// Whether labels match a label selector (`matchLabels` and `matchExpressions`). An empty selector matches all.
 pub(crate) fn selects(selector: &Value, labels: &Value) -> bool {
     entries(&selector["matchLabels"]).all(|(key, value)| &labels[key] == value)
-        && items(&selector["matchExpressions"]).iter().all(|expression| holds(expression, labels))
+        && items(&selector["matchExpressions"])
+            .iter()
+            .all(|expression| holds(expression, labels))
 }
 
 fn holds(expression: &Value, labels: &Value) -> bool {
@@ -181,14 +201,19 @@ pub(crate) fn fits_node(spec: &Value, node: &Value) -> bool {
     if !entries(&spec["nodeSelector"]).all(|(key, value)| &labels[key] == value) {
         return false;
     }
-    let required = &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let required =
+        &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
     if required.is_null() {
         return true;
     }
     let fields = json!({"metadata.name": node["metadata"]["name"]});
     items(&required["nodeSelectorTerms"]).iter().any(|term| {
-        items(&term["matchExpressions"]).iter().all(|expression| holds(expression, labels))
-            && items(&term["matchFields"]).iter().all(|expression| holds(expression, &fields))
+        items(&term["matchExpressions"])
+            .iter()
+            .all(|expression| holds(expression, labels))
+            && items(&term["matchFields"])
+                .iter()
+                .all(|expression| holds(expression, &fields))
     })
 }
 
@@ -201,11 +226,17 @@ fn tolerates_all(spec: &Value, node: &Value, effects: &[&str]) -> bool {
     items(&node["spec"]["taints"])
         .iter()
         .filter(|taint| effects.contains(&text(&taint["effect"])))
-        .all(|taint| items(&spec["tolerations"]).iter().any(|toleration| tolerates(toleration, taint)))
+        .all(|taint| {
+            items(&spec["tolerations"])
+                .iter()
+                .any(|toleration| tolerates(toleration, taint))
+        })
 }
 
 fn tolerates(toleration: &Value, taint: &Value) -> bool {
-    let effect = toleration["effect"].is_null() || toleration["effect"] == "" || toleration["effect"] == taint["effect"];
+    let effect = toleration["effect"].is_null()
+        || toleration["effect"] == ""
+        || toleration["effect"] == taint["effect"];
     let key = text(&toleration["key"]);
     let exists = toleration["operator"] == "Exists";
     effect
@@ -225,7 +256,11 @@ pub(crate) fn daemon_belongs(set: &Value, node: &Value) -> bool {
 /// Whether a DaemonSet's pod that is on this node already may stay.
 pub(crate) fn daemon_stays(set: &Value, node: &Value) -> bool {
     fits_node(&set["spec"]["template"]["spec"], node)
-        && tolerates_all(&for_daemon(set, name(node), "candidate")["spec"], node, &["NoExecute"])
+        && tolerates_all(
+            &for_daemon(set, name(node), "candidate")["spec"],
+            node,
+            &["NoExecute"],
+        )
 }
 
 #[cfg(test)]
@@ -242,8 +277,14 @@ mod tests {
         };
         assert!(fits_node(&spec("In", json!(["fast"])), &node));
         assert!(!fits_node(&spec("NotIn", json!(["fast"])), &node));
-        assert!(fits_node(&json!({"nodeSelector": {"kubernetes.io/os": "linux"}}), &node));
-        assert!(!fits_node(&json!({"nodeSelector": {"kubernetes.io/os": "windows"}}), &node));
+        assert!(fits_node(
+            &json!({"nodeSelector": {"kubernetes.io/os": "linux"}}),
+            &node
+        ));
+        assert!(!fits_node(
+            &json!({"nodeSelector": {"kubernetes.io/os": "windows"}}),
+            &node
+        ));
     }
 
     #[test]

@@ -14,7 +14,10 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, random: Mutex::new(fastrand::Rng::with_seed(7)) }
+        Self {
+            shared,
+            random: Mutex::new(fastrand::Rng::with_seed(7)),
+        }
     }
 }
 
@@ -25,7 +28,10 @@ impl Transport for Wire {
             ("api-throttled", Disturbance::Answer(429)),
             ("api-errors", Disturbance::Answer(500)),
             ("api-resets", Disturbance::Reset),
-            ("api-slow", Disturbance::Slow(self.shared.pace.join_step * 8)),
+            (
+                "api-slow",
+                Disturbance::Slow(self.shared.pace.join_step * 8),
+            ),
             ("watch-stale", Disturbance::StaleWatch),
         ]
         .into_iter()
@@ -41,6 +47,9 @@ impl Transport for Wire {
             return Disturbance::None;
         }
         let chosen = random.usize(..possible.len());
-        possible.into_iter().nth(chosen).unwrap_or(Disturbance::None)
+        possible
+            .into_iter()
+            .nth(chosen)
+            .unwrap_or(Disturbance::None)
     }
 }

@@ -14,48 +14,132 @@ pub(crate) fn files(cast: &Cast, active: bool) -> Vec<(String, String)> {
     let (cp, node) = (&cast.control_plane, &cast.node);
     let mut files = vec![
         ("README.md".to_owned(), readme(cast)),
-        (format!("{ROOT}/kustomization.yaml"), list(&[
-            "flux-system.yaml", "infrastructure-core.yaml", "infrastructure-storage.yaml", "monitoring.yaml", "apps.yaml",
-        ])),
+        (
+            format!("{ROOT}/kustomization.yaml"),
+            list(&[
+                "flux-system.yaml",
+                "infrastructure-core.yaml",
+                "infrastructure-storage.yaml",
+                "monitoring.yaml",
+                "apps.yaml",
+            ]),
+        ),
         (format!("{ROOT}/flux-system.yaml"), sync(&cast.remote)),
-        (format!("{ROOT}/infrastructure-core.yaml"), kustomization("infrastructure-core", "infrastructure/core", None)),
-        (format!("{ROOT}/infrastructure-storage.yaml"), kustomization(
-            "infrastructure-storage", "infrastructure/storage", Some("infrastructure-core"),
-        )),
-        (format!("{ROOT}/monitoring.yaml"), kustomization(
-            "monitoring", "infrastructure/monitoring", Some("infrastructure-storage"),
-        )),
-        (format!("{ROOT}/apps.yaml"), kustomization("apps", "apps", Some("infrastructure-storage"))),
-        ("infrastructure/core/kustomization.yaml".to_owned(), list(&["namespace.yaml", "ingress-nginx.yaml"])),
-        ("infrastructure/core/namespace.yaml".to_owned(), namespace("ingress-nginx", "privileged")),
-        ("infrastructure/core/ingress-nginx.yaml".to_owned(), helm(
-            "ingress-nginx", "ingress-nginx", "https://kubernetes.github.io/ingress-nginx", "4.12.1", INGRESS_VALUES,
-        )),
+        (
+            format!("{ROOT}/infrastructure-core.yaml"),
+            kustomization("infrastructure-core", "infrastructure/core", None),
+        ),
+        (
+            format!("{ROOT}/infrastructure-storage.yaml"),
+            kustomization(
+                "infrastructure-storage",
+                "infrastructure/storage",
+                Some("infrastructure-core"),
+            ),
+        ),
+        (
+            format!("{ROOT}/monitoring.yaml"),
+            kustomization(
+                "monitoring",
+                "infrastructure/monitoring",
+                Some("infrastructure-storage"),
+            ),
+        ),
+        (
+            format!("{ROOT}/apps.yaml"),
+            kustomization("apps", "apps", Some("infrastructure-storage")),
+        ),
+        (
+            "infrastructure/core/kustomization.yaml".to_owned(),
+            list(&["namespace.yaml", "ingress-nginx.yaml"]),
+        ),
+        (
+            "infrastructure/core/namespace.yaml".to_owned(),
+            namespace("ingress-nginx", "privileged"),
+        ),
+        (
+            "infrastructure/core/ingress-nginx.yaml".to_owned(),
+            helm(
+                "ingress-nginx",
+                "ingress-nginx",
+                "https://kubernetes.github.io/ingress-nginx",
+                "4.12.1",
+                INGRESS_VALUES,
+            ),
+        ),
         (STORAGE.to_owned(), storage(cast, active)),
-        ("infrastructure/longhorn/kustomization.yaml".to_owned(), list(&["namespace.yaml", "longhorn.yaml"])),
-        ("infrastructure/longhorn/namespace.yaml".to_owned(), namespace("longhorn-system", "privileged")),
-        ("infrastructure/longhorn/longhorn.yaml".to_owned(), helm(
-            "longhorn", "longhorn-system", "https://charts.longhorn.io", "1.9.1", LONGHORN_VALUES,
-        )),
-        ("infrastructure/monitoring/kustomization.yaml".to_owned(), list(&[
-            "namespace.yaml", "kube-prometheus-stack.yaml", "node-alerts.yaml", "node-dashboard.yaml",
-        ])),
-        ("infrastructure/monitoring/namespace.yaml".to_owned(), namespace("monitoring", "privileged")),
-        ("infrastructure/monitoring/kube-prometheus-stack.yaml".to_owned(), helm(
-            "kube-prometheus-stack", "monitoring", "https://prometheus-community.github.io/helm-charts", "75.6.0",
-            MONITORING_VALUES,
-        )),
-        ("infrastructure/monitoring/node-alerts.yaml".to_owned(), NODE_ALERTS.to_owned()),
-        ("infrastructure/monitoring/node-dashboard.yaml".to_owned(), NODE_DASHBOARD.to_owned()),
-        ("apps/kustomization.yaml".to_owned(), list(&["namespace.yaml", "whoami.yaml", "notes.yaml", "log-agent.yaml"])),
-        ("apps/namespace.yaml".to_owned(), namespace("apps", "baseline")),
+        (
+            "infrastructure/longhorn/kustomization.yaml".to_owned(),
+            list(&["namespace.yaml", "longhorn.yaml"]),
+        ),
+        (
+            "infrastructure/longhorn/namespace.yaml".to_owned(),
+            namespace("longhorn-system", "privileged"),
+        ),
+        (
+            "infrastructure/longhorn/longhorn.yaml".to_owned(),
+            helm(
+                "longhorn",
+                "longhorn-system",
+                "https://charts.longhorn.io",
+                "1.9.1",
+                LONGHORN_VALUES,
+            ),
+        ),
+        (
+            "infrastructure/monitoring/kustomization.yaml".to_owned(),
+            list(&[
+                "namespace.yaml",
+                "kube-prometheus-stack.yaml",
+                "node-alerts.yaml",
+                "node-dashboard.yaml",
+            ]),
+        ),
+        (
+            "infrastructure/monitoring/namespace.yaml".to_owned(),
+            namespace("monitoring", "privileged"),
+        ),
+        (
+            "infrastructure/monitoring/kube-prometheus-stack.yaml".to_owned(),
+            helm(
+                "kube-prometheus-stack",
+                "monitoring",
+                "https://prometheus-community.github.io/helm-charts",
+                "75.6.0",
+                MONITORING_VALUES,
+            ),
+        ),
+        (
+            "infrastructure/monitoring/node-alerts.yaml".to_owned(),
+            NODE_ALERTS.to_owned(),
+        ),
+        (
+            "infrastructure/monitoring/node-dashboard.yaml".to_owned(),
+            NODE_DASHBOARD.to_owned(),
+        ),
+        (
+            "apps/kustomization.yaml".to_owned(),
+            list(&[
+                "namespace.yaml",
+                "whoami.yaml",
+                "notes.yaml",
+                "log-agent.yaml",
+            ]),
+        ),
+        (
+            "apps/namespace.yaml".to_owned(),
+            namespace("apps", "baseline"),
+        ),
         ("apps/whoami.yaml".to_owned(), WHOAMI.to_owned()),
         ("apps/notes.yaml".to_owned(), NOTES.to_owned()),
         ("apps/log-agent.yaml".to_owned(), LOG_AGENT.to_owned()),
     ];
     for name in [cp, node] {
         let folder = format!("infrastructure/{name}-node-config");
-        files.push((format!("{folder}/kustomization.yaml"), list(&[&format!("{name}-node.yaml")])));
+        files.push((
+            format!("{folder}/kustomization.yaml"),
+            list(&[&format!("{name}-node.yaml")]),
+        ));
         files.push((format!("{folder}/{name}-node.yaml"), longhorn_node(name)));
     }
     files
@@ -70,7 +154,8 @@ fn readme(cast: &Cast) -> String {
 }
 
 fn list(resources: &[&str]) -> String {
-    let mut text = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n".to_owned();
+    let mut text =
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n".to_owned();
     for resource in resources {
         text.push_str("  - ");
         text.push_str(resource);
@@ -107,7 +192,9 @@ fn sync(url: &str) -> String {
 }
 
 fn kustomization(name: &str, path: &str, depends_on: Option<&str>) -> String {
-    let depends = depends_on.map_or_else(String::new, |other| format!("  dependsOn:\n    - name: {other}\n"));
+    let depends = depends_on.map_or_else(String::new, |other| {
+        format!("  dependsOn:\n    - name: {other}\n")
+    });
     format!(
         "apiVersion: kustomize.toolkit.fluxcd.io/v1\n\
          kind: Kustomization\n\

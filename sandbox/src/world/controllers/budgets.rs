@@ -21,7 +21,10 @@ pub(crate) fn count(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             })
             .collect();
         let expected = i64::try_from(guarded.len()).unwrap_or(0);
-        let healthy = guarded.iter().filter(|pod| condition(pod, "Ready") == "True" && pods::is_ready(pod)).count();
+        let healthy = guarded
+            .iter()
+            .filter(|pod| condition(pod, "Ready") == "True" && pods::is_ready(pod))
+            .count();
         let healthy = i64::try_from(healthy).unwrap_or(0);
         let desired = if budget["spec"]["maxUnavailable"].is_null() {
             amount(&budget["spec"]["minAvailable"], expected)
@@ -49,7 +52,10 @@ pub(crate) fn count(scene: &Scene<'_>, changes: &mut Vec<Change>) {
 fn amount(value: &Value, whole: i64) -> i64 {
     match value {
         Value::Number(number) => number.as_i64().unwrap_or(0),
-        Value::String(text) => match text.strip_suffix('%').and_then(|percent| percent.parse::<i64>().ok()) {
+        Value::String(text) => match text
+            .strip_suffix('%')
+            .and_then(|percent| percent.parse::<i64>().ok())
+        {
             Some(percent) => (whole * percent + 99) / 100,
             None => text.parse().unwrap_or(0),
         },

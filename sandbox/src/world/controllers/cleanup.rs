@@ -11,7 +11,10 @@ use crate::world::{
 };
 
 fn everything(scene: &Scene<'_>) -> Vec<(&'static Res, Arc<Value>)> {
-    kinds::ALL.iter().flat_map(|res| scene.list(res).into_iter().map(|object| (*res, object))).collect()
+    kinds::ALL
+        .iter()
+        .flat_map(|res| scene.list(res).into_iter().map(|object| (*res, object)))
+        .collect()
 }
 
 /// Garbage collection by ownerReferences, in the background or the foreground as the deletion asked.
@@ -31,9 +34,12 @@ pub(crate) fn orphans(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         }
         // An owner of a kind that nobody watches here is taken to live.
         let lives = |owner: &Value| {
-            alive.contains(text(&owner["uid"])) || kinds::by_kind(text(&owner["apiVersion"]), text(&owner["kind"])).is_none()
+            alive.contains(text(&owner["uid"]))
+                || kinds::by_kind(text(&owner["apiVersion"]), text(&owner["kind"])).is_none()
         };
-        let in_foreground = owners.iter().any(|owner| waiting.contains(text(&owner["uid"])));
+        let in_foreground = owners
+            .iter()
+            .any(|owner| waiting.contains(text(&owner["uid"])));
         if (in_foreground || !owners.iter().any(lives)) && !deleting(object) {
             let key = format!("orphan/{}", uid_of(object));
             // The owner may only not have been seen yet.
@@ -43,7 +49,10 @@ pub(crate) fn orphans(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             }
         }
         held.extend(
-            owners.iter().filter(|owner| owner["blockOwnerDeletion"] == true).map(|owner| text(&owner["uid"])),
+            owners
+                .iter()
+                .filter(|owner| owner["blockOwnerDeletion"] == true)
+                .map(|owner| text(&owner["uid"])),
         );
     }
     for (res, object) in &all {
@@ -60,25 +69,45 @@ pub(crate) fn orphans(scene: &Scene<'_>, changes: &mut Vec<Change>) {
 fn release(all: &[(&'static Res, Arc<Value>)], owner: &Value, changes: &mut Vec<Change>) {
     for (res, object) in all {
         let owners = items(&object["metadata"]["ownerReferences"]);
-        let left: Vec<&Value> = owners.iter().filter(|it| it["uid"] != uid_of(owner)).collect();
+        let left: Vec<&Value> = owners
+            .iter()
+            .filter(|it| it["uid"] != uid_of(owner))
+            .collect();
         if left.len() < owners.len() {
-            changes.push(Change::spec(res, object, json!({"metadata": {"ownerReferences": left}})));
+            changes.push(Change::spec(
+                res,
+                object,
+                json!({"metadata": {"ownerReferences": left}}),
+            ));
         }
     }
 }
 
 fn has_finalizer(object: &Value, finalizer: &str) -> bool {
-    items(&object["metadata"]["finalizers"]).iter().any(|it| it == finalizer)
+    items(&object["metadata"]["finalizers"])
+        .iter()
+        .any(|it| it == finalizer)
 }
 
 fn drop_finalizer(res: &'static Res, object: &Value, finalizer: &str, changes: &mut Vec<Change>) {
-    let left: Vec<&Value> = items(&object["metadata"]["finalizers"]).iter().filter(|it| *it != finalizer).collect();
-    changes.push(Change::spec(res, object, json!({"metadata": {"finalizers": left}})));
+    let left: Vec<&Value> = items(&object["metadata"]["finalizers"])
+        .iter()
+        .filter(|it| *it != finalizer)
+        .collect();
+    changes.push(Change::spec(
+        res,
+        object,
+        json!({"metadata": {"finalizers": left}}),
+    ));
 }
 
 /// Pods bound to a node that is not there any more: nobody else would ever end them.
 pub(crate) fn lost_pods(scene: &Scene<'_>, changes: &mut Vec<Change>) {
-    let nodes: BTreeSet<String> = scene.list(&NODES).iter().map(|node| name(node).to_owned()).collect();
+    let nodes: BTreeSet<String> = scene
+        .list(&NODES)
+        .iter()
+        .map(|node| name(node).to_owned())
+        .collect();
     for pod in scene.list(&PODS) {
         let node = text(&pod["spec"]["nodeName"]);
         let key = format!("lost/{}", uid_of(&pod));
@@ -92,9 +121,15 @@ pub(crate) fn lost_pods(scene: &Scene<'_>, changes: &mut Vec<Change>) {
 
 /// Empties namespaces that are being deleted, and lets them go once they are empty.
 pub(crate) fn namespaces(scene: &Scene<'_>, changes: &mut Vec<Change>) {
-    for space in scene.list(&NAMESPACES).iter().filter(|space| deleting(space)) {
-        let content: Vec<_> =
-            everything(scene).into_iter().filter(|(_, object)| namespace(object) == name(space)).collect();
+    for space in scene
+        .list(&NAMESPACES)
+        .iter()
+        .filter(|space| deleting(space))
+    {
+        let content: Vec<_> = everything(scene)
+            .into_iter()
+            .filter(|(_, object)| namespace(object) == name(space))
+            .collect();
         if content.is_empty() {
             changes.push(Change::Finalize(name(space).to_owned()));
         }

@@ -13,10 +13,16 @@ use crate::world::{
 
 pub(crate) fn schedule(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     let all = scene.list(&PODS);
-    let nodes: Vec<Arc<Value>> = scene.list(&NODES).into_iter().filter(|node| !deleting(node)).collect();
+    let nodes: Vec<Arc<Value>> = scene
+        .list(&NODES)
+        .into_iter()
+        .filter(|node| !deleting(node))
+        .collect();
     let mut load: BTreeMap<String, usize> = BTreeMap::new();
     for pod in &all {
-        *load.entry(text(&pod["spec"]["nodeName"]).to_owned()).or_default() += 1;
+        *load
+            .entry(text(&pod["spec"]["nodeName"]).to_owned())
+            .or_default() += 1;
     }
     for pod in &all {
         if pod["spec"]["nodeName"].is_string() || deleting(pod) || pods::is_finished(pod) {
@@ -24,9 +30,13 @@ pub(crate) fn schedule(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         }
         let fits: Vec<&Arc<Value>> = nodes
             .iter()
-            .filter(|node| pods::fits_node(&pod["spec"], node) && pods::tolerates_node(&pod["spec"], node))
+            .filter(|node| {
+                pods::fits_node(&pod["spec"], node) && pods::tolerates_node(&pod["spec"], node)
+            })
             .collect();
-        let chosen = fits.iter().min_by_key(|node| load.get(name(node)).copied().unwrap_or(0));
+        let chosen = fits
+            .iter()
+            .min_by_key(|node| load.get(name(node)).copied().unwrap_or(0));
         match chosen {
             Some(node) if claims_allow(scene, pod) => {
                 *load.entry(name(node).to_owned()).or_default() += 1;
@@ -36,9 +46,16 @@ pub(crate) fn schedule(scene: &Scene<'_>, changes: &mut Vec<Change>) {
                     node: name(node).to_owned(),
                 });
             }
-            Some(_) => refuse(pod, "pod has unbound immediate PersistentVolumeClaims", changes),
+            Some(_) => refuse(
+                pod,
+                "pod has unbound immediate PersistentVolumeClaims",
+                changes,
+            ),
             None => {
-                let tainted = nodes.iter().filter(|node| !pods::tolerates_node(&pod["spec"], node)).count();
+                let tainted = nodes
+                    .iter()
+                    .filter(|node| !pods::tolerates_node(&pod["spec"], node))
+                    .count();
                 let other = nodes.len() - tainted;
                 refuse(
                     pod,
@@ -57,11 +74,19 @@ pub(crate) fn schedule(scene: &Scene<'_>, changes: &mut Vec<Change>) {
 /// Claims of a class that binds at once must be bound before the pod is placed.
 fn claims_allow(scene: &Scene<'_>, pod: &Value) -> bool {
     items(&pod["spec"]["volumes"]).iter().all(|volume| {
-        let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() else { return true };
-        let Some(claim) = scene.get(&CLAIMS, namespace(pod), claim) else { return false };
+        let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() else {
+            return true;
+        };
+        let Some(claim) = scene.get(&CLAIMS, namespace(pod), claim) else {
+            return false;
+        };
         claim["status"]["phase"] == "Bound"
             || scene
-                .get(&STORAGE_CLASSES, "", text(&claim["spec"]["storageClassName"]))
+                .get(
+                    &STORAGE_CLASSES,
+                    "",
+                    text(&claim["spec"]["storageClassName"]),
+                )
                 .is_some_and(|class| class["volumeBindingMode"] == "WaitForFirstConsumer")
     })
 }

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use crate::world::{
     kinds::{PODS, SERVICES, SLICES},
-    make::{deleting, entries, items, name, namespace, object, owned_by, stable, stable_hex, text, would_change},
+    make::{
+        deleting, entries, items, name, namespace, object, owned_by, stable, stable_hex, text,
+        would_change,
+    },
     pods,
     scene::{Change, Scene},
 };
@@ -14,9 +17,14 @@ use crate::world::{
 /// Gives a cluster address to a Service that has none.
 pub(crate) fn addresses(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     let services = scene.list(&SERVICES);
-    let mut taken: BTreeSet<String> = services.iter().map(|it| text(&it["spec"]["clusterIP"]).to_owned()).collect();
+    let mut taken: BTreeSet<String> = services
+        .iter()
+        .map(|it| text(&it["spec"]["clusterIP"]).to_owned())
+        .collect();
     for service in &services {
-        if !text(&service["spec"]["clusterIP"]).is_empty() || service["spec"]["type"] == "ExternalName" {
+        if !text(&service["spec"]["clusterIP"]).is_empty()
+            || service["spec"]["type"] == "ExternalName"
+        {
             continue;
         }
         let mut seed = stable(&format!("{}/{}", namespace(service), name(service)));
@@ -38,15 +46,21 @@ pub(crate) fn addresses(scene: &Scene<'_>, changes: &mut Vec<Change>) {
 pub(crate) fn endpoints(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     let all = scene.list(&PODS);
     for service in scene.list(&SERVICES) {
-        if service["spec"]["selector"].as_object().is_none_or(serde_json::Map::is_empty) || deleting(&service) {
+        if service["spec"]["selector"]
+            .as_object()
+            .is_none_or(serde_json::Map::is_empty)
+            || deleting(&service)
+        {
             continue;
         }
-        let cut = name(&service) == "longhorn-admission-webhook" && scene.fault("longhorn-webhook-down");
+        let cut =
+            name(&service) == "longhorn-admission-webhook" && scene.fault("longhorn-webhook-down");
         let behind: Vec<_> = all
             .iter()
             .filter(|pod| {
                 namespace(pod) == namespace(&service)
-                    && entries(&service["spec"]["selector"]).all(|(key, value)| &pod["metadata"]["labels"][key] == value)
+                    && entries(&service["spec"]["selector"])
+                        .all(|(key, value)| &pod["metadata"]["labels"][key] == value)
                     && !text(&pod["status"]["podIP"]).is_empty()
                     && !pods::is_finished(pod)
             })
@@ -74,7 +88,11 @@ pub(crate) fn endpoints(scene: &Scene<'_>, changes: &mut Vec<Change>) {
                 })
             })
             .collect();
-        let slice = format!("{}-{}", name(&service), stable_hex(&format!("{}/{}", namespace(&service), name(&service)), 5));
+        let slice = format!(
+            "{}-{}",
+            name(&service),
+            stable_hex(&format!("{}/{}", namespace(&service), name(&service)), 5)
+        );
         match scene.get(&SLICES, namespace(&service), &slice) {
             Some(there) => {
                 let patch = json!({"endpoints": endpoints, "ports": ports});

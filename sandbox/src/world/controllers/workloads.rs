@@ -7,15 +7,19 @@ use serde_json::{Value, json};
 use crate::world::{
     kinds::{CLAIMS, DAEMON_SETS, DEPLOYMENTS, NODES, PODS, REPLICA_SETS, STATEFUL_SETS},
     make::{
-        conditions, controller_uid, deleting, items, merge, name, namespace, object, owned_by, suffix, text, uid_of,
-        would_change,
+        conditions, controller_uid, deleting, items, merge, name, namespace, object, owned_by,
+        suffix, text, uid_of, would_change,
     },
     pods,
     scene::{Change, Scene},
 };
 
 fn pods_of(scene: &Scene<'_>, owner: &Value) -> Vec<Arc<Value>> {
-    scene.list(&PODS).into_iter().filter(|pod| controller_uid(pod) == uid_of(owner)).collect()
+    scene
+        .list(&PODS)
+        .into_iter()
+        .filter(|pod| controller_uid(pod) == uid_of(owner))
+        .collect()
 }
 
 /// The node that a daemon pod is meant for, whether or not it is bound yet.
@@ -24,27 +28,42 @@ fn meant_for(pod: &Value) -> &str {
     if !bound.is_empty() {
         return bound;
     }
-    let required = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let required =
+        &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
     text(&required["nodeSelectorTerms"][0]["matchFields"][0]["values"][0])
 }
 
 pub(crate) fn daemon_sets(scene: &Scene<'_>, changes: &mut Vec<Change>) {
-    let nodes: Vec<Arc<Value>> = scene.list(&NODES).into_iter().filter(|node| !deleting(node)).collect();
+    let nodes: Vec<Arc<Value>> = scene
+        .list(&NODES)
+        .into_iter()
+        .filter(|node| !deleting(node))
+        .collect();
     for set in scene.list(&DAEMON_SETS) {
         if deleting(&set) {
             continue;
         }
         let pods = pods_of(scene, &set);
         let hash = pods::template_hash(&set);
-        let wanted: Vec<&Arc<Value>> = nodes.iter().filter(|node| pods::daemon_belongs(&set, node)).collect();
+        let wanted: Vec<&Arc<Value>> = nodes
+            .iter()
+            .filter(|node| pods::daemon_belongs(&set, node))
+            .collect();
         let mut ready = 0;
         let mut current = 0;
         let mut updated = 0;
-        let kept: Vec<&Arc<Value>> = nodes.iter().filter(|node| pods::daemon_stays(&set, node)).collect();
+        let kept: Vec<&Arc<Value>> = nodes
+            .iter()
+            .filter(|node| pods::daemon_stays(&set, node))
+            .collect();
         for node in &kept {
-            let there: Vec<_> = pods.iter().filter(|pod| meant_for(pod) == name(node)).collect();
+            let there: Vec<_> = pods
+                .iter()
+                .filter(|pod| meant_for(pod) == name(node))
+                .collect();
             if there.is_empty() && wanted.iter().any(|other| name(other) == name(node)) {
-                let fresh = pods::for_daemon(&set, name(node), &format!("{}-{}", name(&set), suffix(5)));
+                let fresh =
+                    pods::for_daemon(&set, name(node), &format!("{}-{}", name(&set), suffix(5)));
                 changes.push(Change::Create(fresh));
             }
             for pod in there {
@@ -72,14 +91,22 @@ pub(crate) fn daemon_sets(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     }
 }
 
-fn say(res: &'static crate::world::kinds::Res, object: &Value, status: Value, changes: &mut Vec<Change>) {
+fn say(
+    res: &'static crate::world::kinds::Res,
+    object: &Value,
+    status: Value,
+    changes: &mut Vec<Change>,
+) {
     if would_change(&object["status"], &status) {
         changes.push(Change::status(res, object, status));
     }
 }
 
 fn replicas(owner: &Value) -> usize {
-    owner["spec"]["replicas"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(1)
+    owner["spec"]["replicas"]
+        .as_u64()
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(1)
 }
 
 pub(crate) fn deployments(scene: &Scene<'_>, changes: &mut Vec<Change>) {
@@ -93,12 +120,19 @@ pub(crate) fn deployments(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         let mut all = 0;
         let mut updated = 0;
         let mut found = false;
-        for set in sets.iter().filter(|set| controller_uid(set) == uid_of(&deployment)) {
+        for set in sets
+            .iter()
+            .filter(|set| controller_uid(set) == uid_of(&deployment))
+        {
             let current = set["metadata"]["labels"]["pod-template-hash"] == hash.as_str();
             found |= current;
             let want = if current { replicas(&deployment) } else { 0 };
             if replicas(set) != want {
-                changes.push(Change::spec(&REPLICA_SETS, set, json!({"spec": {"replicas": want}})));
+                changes.push(Change::spec(
+                    &REPLICA_SETS,
+                    set,
+                    json!({"spec": {"replicas": want}}),
+                ));
             }
             let count = set["status"]["replicas"].as_i64().unwrap_or(0);
             all += count;
@@ -156,11 +190,16 @@ pub(crate) fn replica_sets(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         if deleting(&set) {
             continue;
         }
-        let mut pods: Vec<Arc<Value>> =
-            pods_of(scene, &set).into_iter().filter(|pod| !deleting(pod) && !pods::is_finished(pod)).collect();
+        let mut pods: Vec<Arc<Value>> = pods_of(scene, &set)
+            .into_iter()
+            .filter(|pod| !deleting(pod) && !pods::is_finished(pod))
+            .collect();
         let want = replicas(&set);
         for _ in pods.len()..want {
-            changes.push(Change::Create(pods::from_template(&set, &format!("{}-{}", name(&set), suffix(5)))));
+            changes.push(Change::Create(pods::from_template(
+                &set,
+                &format!("{}-{}", name(&set), suffix(5)),
+            )));
         }
         // Those that are not ready go first.
         pods.sort_by_key(|pod| pods::is_ready(pod));
@@ -202,7 +241,9 @@ pub(crate) fn stateful_sets(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             }
             match pods.iter().find(|pod| name(pod) == pod_name) {
                 Some(pod) if pods::is_ready(pod) => ready += 1,
-                Some(pod) if pods::is_finished(pod) && !deleting(pod) => changes.push(Change::delete(&PODS, pod)),
+                Some(pod) if pods::is_finished(pod) && !deleting(pod) => {
+                    changes.push(Change::delete(&PODS, pod))
+                }
                 Some(_) => {}
                 // A name is free again only when the old pod is gone altogether.
                 None if scene.get(&PODS, namespace(&set), &pod_name).is_none() => {
@@ -234,7 +275,8 @@ fn member(set: &Value, pod_name: &str, index: usize) -> Value {
     let mut volumes = items(&pod["spec"]["volumes"]).to_vec();
     for template in items(&set["spec"]["volumeClaimTemplates"]) {
         let claim = format!("{}-{pod_name}", name(template));
-        volumes.push(json!({"name": name(template), "persistentVolumeClaim": {"claimName": claim}}));
+        volumes
+            .push(json!({"name": name(template), "persistentVolumeClaim": {"claimName": claim}}));
     }
     pod["spec"]["volumes"] = volumes.into();
     pod["spec"]["hostname"] = pod_name.into();

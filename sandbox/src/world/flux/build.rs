@@ -19,10 +19,17 @@ impl From<git2::Error> for BuildTrouble {
 }
 
 /// Builds `path` of a commit in the repository at `repository`.
-pub(crate) fn build_at(repository: &Path, commit: &str, path: &str) -> Result<Vec<Value>, BuildTrouble> {
+pub(crate) fn build_at(
+    repository: &Path,
+    commit: &str,
+    path: &str,
+) -> Result<Vec<Value>, BuildTrouble> {
     let repository = Repository::open_bare(repository)?;
     let tree = repository.find_commit(Oid::from_str(commit)?)?.tree()?;
-    let builder = Builder { repository: &repository, tree };
+    let builder = Builder {
+        repository: &repository,
+        tree,
+    };
     builder.folder(&normal(path)?, 0)
 }
 
@@ -34,15 +41,23 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn folder(&self, folder: &str, depth: usize) -> Result<Vec<Value>, BuildTrouble> {
         if depth > 16 {
-            return Err(BuildTrouble(format!("kustomization path {folder}: resources refer to each other in a circle")));
+            return Err(BuildTrouble(format!(
+                "kustomization path {folder}: resources refer to each other in a circle"
+            )));
         }
         let Some(text) = self.file(&join(folder, "kustomization.yaml")?)? else {
             return self.plain(folder);
         };
-        let kustomization: Value = serde_saphyr::from_str(&text)
-            .map_err(|error| BuildTrouble(format!("{folder}/kustomization.yaml: invalid YAML: {error}")))?;
+        let kustomization: Value = serde_saphyr::from_str(&text).map_err(|error| {
+            BuildTrouble(format!(
+                "{folder}/kustomization.yaml: invalid YAML: {error}"
+            ))
+        })?;
         let mut objects = Vec::new();
-        for resource in items(&kustomization["resources"]).iter().filter_map(Value::as_str) {
+        for resource in items(&kustomization["resources"])
+            .iter()
+            .filter_map(Value::as_str)
+        {
             let path = join(folder, resource)?;
             match self.kind(&path) {
                 Some(ObjectType::Tree) => objects.extend(self.folder(&path, depth + 1)?),
@@ -56,7 +71,9 @@ impl Builder<'_> {
             }
         }
         if let Some(namespace) = kustomization["namespace"].as_str() {
-            objects.iter_mut().for_each(|object| set_namespace(object, namespace));
+            objects
+                .iter_mut()
+                .for_each(|object| set_namespace(object, namespace));
         }
         for patch in items(&kustomization["patches"]) {
             self.patch(folder, patch, &mut objects)?;
@@ -69,10 +86,11 @@ impl Builder<'_> {
         let tree = if folder.is_empty() {
             self.tree.clone()
         } else {
-            let entry = self
-                .tree
-                .get_path(Path::new(folder))
-                .map_err(|_| BuildTrouble(format!("kustomization path not found: stat /{folder}: no such file or directory")))?;
+            let entry = self.tree.get_path(Path::new(folder)).map_err(|_| {
+                BuildTrouble(format!(
+                    "kustomization path not found: stat /{folder}: no such file or directory"
+                ))
+            })?;
             entry.to_object(self.repository)?.peel_to_tree()?
         };
         let mut objects = Vec::new();
@@ -92,13 +110,20 @@ impl Builder<'_> {
         let objects: Vec<Value> = documents.into_iter().filter(Value::is_object).collect();
         for object in &objects {
             if name(object).is_empty() || text_of(object, "kind").is_empty() {
-                return Err(BuildTrouble(format!("{path}: missing metadata.name or kind in object")));
+                return Err(BuildTrouble(format!(
+                    "{path}: missing metadata.name or kind in object"
+                )));
             }
         }
         Ok(objects)
     }
 
-    fn patch(&self, folder: &str, patch: &Value, objects: &mut [Value]) -> Result<(), BuildTrouble> {
+    fn patch(
+        &self,
+        folder: &str,
+        patch: &Value,
+        objects: &mut [Value],
+    ) -> Result<(), BuildTrouble> {
         let content = match patch["path"].as_str() {
             Some(path) => self.file(&join(folder, path)?)?.unwrap_or_default(),
             None => text(&patch["patch"]).to_owned(),
@@ -111,7 +136,11 @@ impl Builder<'_> {
                 object["kind"] == document["kind"] && name(object) == name(&document)
             } else {
                 ["kind", "name", "namespace"].iter().all(|key| {
-                    let there = if *key == "kind" { &object["kind"] } else { &object["metadata"][*key] };
+                    let there = if *key == "kind" {
+                        &object["kind"]
+                    } else {
+                        &object["metadata"][*key]
+                    };
                     target[*key].is_null() || &target[*key] == there
                 })
             }
@@ -120,7 +149,8 @@ impl Builder<'_> {
             if document.is_array() {
                 let operations: json_patch::Patch = serde_json::from_value(document.clone())
                     .map_err(|error| BuildTrouble(format!("{folder}: invalid patch: {error}")))?;
-                json_patch::patch(object, &operations).map_err(|error| BuildTrouble(format!("{folder}: {error}")))?;
+                json_patch::patch(object, &operations)
+                    .map_err(|error| BuildTrouble(format!("{folder}: {error}")))?;
             } else {
                 crate::world::memory::merge_patch(object, &document);
             }
@@ -133,7 +163,9 @@ impl Builder<'_> {
     }
 
     fn file(&self, path: &str) -> Result<Option<String>, BuildTrouble> {
-        let Ok(entry) = self.tree.get_path(Path::new(path)) else { return Ok(None) };
+        let Ok(entry) = self.tree.get_path(Path::new(path)) else {
+            return Ok(None);
+        };
         let blob = entry.to_object(self.repository)?.peel_to_blob()?;
         Ok(Some(String::from_utf8_lossy(blob.content()).into_owned()))
     }
@@ -147,7 +179,12 @@ fn text_of<'a>(object: &'a Value, key: &str) -> &'a str {
 pub(crate) fn set_namespace(object: &mut Value, namespace: &str) {
     let cluster = matches!(
         text_of(object, "kind"),
-        "Namespace" | "ClusterRole" | "ClusterRoleBinding" | "CustomResourceDefinition" | "StorageClass" | "PersistentVolume"
+        "Namespace"
+            | "ClusterRole"
+            | "ClusterRoleBinding"
+            | "CustomResourceDefinition"
+            | "StorageClass"
+            | "PersistentVolume"
     );
     if !cluster {
         object["metadata"]["namespace"] = namespace.into();
@@ -165,7 +202,9 @@ fn normal(path: &str) -> Result<String, BuildTrouble> {
         match part {
             "" | "." => {}
             ".." => {
-                parts.pop().ok_or_else(|| BuildTrouble(format!("{path}: path outside of the repository")))?;
+                parts.pop().ok_or_else(|| {
+                    BuildTrouble(format!("{path}: path outside of the repository"))
+                })?;
             }
             other => parts.push(other),
         }

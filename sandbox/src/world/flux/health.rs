@@ -13,11 +13,17 @@ pub(crate) fn trouble(scene: &Scene<'_>, applied: &Value) -> Option<String> {
     let say = |status: &str| {
         let space = namespace(applied);
         let slash = if space.is_empty() { "" } else { "/" };
-        Some(format!("{}/{space}{slash}{} status: '{status}'", text(&applied["kind"]), name(applied)))
+        Some(format!(
+            "{}/{space}{slash}{} status: '{status}'",
+            text(&applied["kind"]),
+            name(applied)
+        ))
     };
     // Kinds that nobody watches here have no status to wait for.
     let res = kinds::of(applied)?;
-    let Some(there) = scene.get(res, namespace(applied), name(applied)) else { return say("NotFound") };
+    let Some(there) = scene.get(res, namespace(applied), name(applied)) else {
+        return say("NotFound");
+    };
     if deleting(&there) {
         return say("Terminating");
     }

@@ -2,8 +2,10 @@
 
 mod build;
 mod health;
+mod inventory;
 mod kustomization;
 mod source;
+mod verdict;
 
 use std::path::PathBuf;
 

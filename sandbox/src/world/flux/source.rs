@@ -31,8 +31,10 @@ impl Source {
             }
             let key = format!("git/{}", uid_of(&repository));
             let token = text(&repository["metadata"]["annotations"][REQUESTED]);
-            let asked = !token.is_empty() && token != text(&repository["status"]["lastHandledReconcileAt"]);
-            let changed = repository["metadata"]["generation"] != repository["status"]["observedGeneration"];
+            let asked =
+                !token.is_empty() && token != text(&repository["status"]["lastHandledReconcileAt"]);
+            let changed =
+                repository["metadata"]["generation"] != repository["status"]["observedGeneration"];
             let failing = scene.fault("flux-source-unreachable") != fails(&repository);
             if asked || changed || failing || scene.timers.waited(&key, scene.pace.git_interval) {
                 scene.timers.forget(&key);
@@ -45,13 +47,21 @@ impl Source {
     }
 
     fn reconcile(&self, scene: &Scene<'_>, repository: &Value, changes: &mut Vec<Change>) {
-        let branch = repository["spec"]["ref"]["branch"].as_str().unwrap_or("master");
+        let branch = repository["spec"]["ref"]["branch"]
+            .as_str()
+            .unwrap_or("master");
         let url = text(&repository["spec"]["url"]);
         let fetched = if scene.fault("flux-source-unreachable") {
-            Err(format!("unable to clone '{url}': dial tcp: connect: network is unreachable"))
+            Err(format!(
+                "unable to clone '{url}': dial tcp: connect: network is unreachable"
+            ))
         } else {
-            fetch(&self.remote, &self.store, branch)
-                .map_err(|error| format!("failed to checkout and determine revision: unable to clone '{url}': {}", error.message()))
+            fetch(&self.remote, &self.store, branch).map_err(|error| {
+                format!(
+                    "failed to checkout and determine revision: unable to clone '{url}': {}",
+                    error.message()
+                )
+            })
         };
         let old = &repository["status"]["conditions"];
         let generation = &repository["metadata"]["generation"];
@@ -69,9 +79,14 @@ impl Source {
                         "message": format!("stored artifact for revision '{revision}'"),
                     }),
                 ];
-                let mut status = json!({"conditions": without(conditions(old, &told), "FetchFailed")});
+                let mut status =
+                    json!({"conditions": without(conditions(old, &told), "FetchFailed")});
                 if repository["status"]["artifact"]["revision"] != revision.as_str() {
-                    let path = format!("gitrepository/{}/{}/{commit}.tar.gz", namespace(repository), name(repository));
+                    let path = format!(
+                        "gitrepository/{}/{}/{commit}.tar.gz",
+                        namespace(repository),
+                        name(repository)
+                    );
                     status["artifact"] = json!({
                         "revision": revision, "digest": format!("sha256:{}", stable_hex(&commit, 64)),
                         "lastUpdateTime": now(), "path": path, "size": 8412,
@@ -106,14 +121,19 @@ impl Source {
 }
 
 fn fails(repository: &Value) -> bool {
-    items(&repository["status"]["conditions"])
-        .iter()
-        .any(|it| it["type"] == "FetchFailed" && text(&it["message"]).contains("network is unreachable"))
+    items(&repository["status"]["conditions"]).iter().any(|it| {
+        it["type"] == "FetchFailed" && text(&it["message"]).contains("network is unreachable")
+    })
 }
 
 /// The conditions without one that is present only while it is true.
 pub(crate) fn without(conditions: Value, kind: &str) -> Value {
-    items(&conditions).iter().filter(|it| it["type"] != kind).cloned().collect::<Vec<_>>().into()
+    items(&conditions)
+        .iter()
+        .filter(|it| it["type"] != kind)
+        .cloned()
+        .collect::<Vec<_>>()
+        .into()
 }
 
 /// Fetches the branch into the store and returns its commit.
@@ -128,7 +148,9 @@ fn fetch(remote: &Path, store: &Path, branch: &str) -> Result<String, git2::Erro
     let mut origin = repository.remote_anonymous(&url)?;
     let refspec = format!("+refs/heads/{branch}:refs/heads/{branch}");
     origin.fetch(&[&refspec], Some(&mut FetchOptions::new()), None)?;
-    Ok(repository.refname_to_id(&format!("refs/heads/{branch}"))?.to_string())
+    Ok(repository
+        .refname_to_id(&format!("refs/heads/{branch}"))?
+        .to_string())
 }
 
 /// helm-controller and its sources, in short: every release is installed and stays so.
@@ -153,7 +175,10 @@ fn helm(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         let chart = &release["spec"]["chart"]["spec"];
         let message = format!(
             "Helm install succeeded for release {}/{}.v1 with chart {}@{}",
-            namespace(&release), name(&release), text(&chart["chart"]), text(&chart["version"]),
+            namespace(&release),
+            name(&release),
+            text(&chart["chart"]),
+            text(&chart["version"]),
         );
         let told = [
             json!({"type": "Ready", "status": "True", "reason": "InstallSucceeded", "message": message, "observedGeneration": generation}),

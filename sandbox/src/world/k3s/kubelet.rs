@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::world::{
     kinds::{ATTACHMENTS, CLAIMS, NODES, PODS},
-    make::{condition, controller_uid, deleting, items, name, namespace, text, uid_of, would_change},
+    make::{
+        condition, controller_uid, deleting, items, name, namespace, text, uid_of, would_change,
+    },
     pods,
     scene::{Change, Scene},
 };
@@ -15,12 +17,17 @@ use super::{machine, probe};
 
 /// Looks after every pod that is bound to the node.
 pub(crate) fn pods(scene: &Scene<'_>, node_name: &str, changes: &mut Vec<Change>) {
-    let Some(node) = scene.get(&NODES, "", node_name) else { return };
+    let Some(node) = scene.get(&NODES, "", node_name) else {
+        return;
+    };
     if node_name == scene.cast.node && scene.fault("node-unreachable") {
         return;
     }
     let all = scene.list(&PODS);
-    let here: Vec<&Arc<Value>> = all.iter().filter(|pod| pod["spec"]["nodeName"] == node_name).collect();
+    let here: Vec<&Arc<Value>> = all
+        .iter()
+        .filter(|pod| pod["spec"]["nodeName"] == node_name)
+        .collect();
     let mut taken: BTreeSet<String> = here
         .iter()
         .filter(|pod| pod["spec"]["hostNetwork"] != true && !pods::is_finished(pod))
@@ -29,7 +36,10 @@ pub(crate) fn pods(scene: &Scene<'_>, node_name: &str, changes: &mut Vec<Change>
     for pod in here {
         let uid = uid_of(pod);
         if deleting(pod) {
-            if scene.timers.waited(&format!("stop/{uid}"), scene.pace.pod_stop) {
+            if scene
+                .timers
+                .waited(&format!("stop/{uid}"), scene.pace.pod_stop)
+            {
                 scene.timers.forget(&format!("stop/{uid}"));
                 changes.push(Change::end(pod));
             }
@@ -68,38 +78,57 @@ fn can_start(scene: &Scene<'_>, node: &Value, pod: &Value, changes: &mut Vec<Cha
 }
 
 fn no_network(scene: &Scene<'_>, node: &Value) -> bool {
-    name(node) == scene.cast.node && scene.fault("node-not-ready") && condition(node, "Ready") != "True"
+    name(node) == scene.cast.node
+        && scene.fault("node-not-ready")
+        && condition(node, "Ready") != "True"
 }
 
 /// Whether every claim of the pod is bound, and attached to the node where its driver attaches.
 fn volumes_ready(scene: &Scene<'_>, node: &Value, pod: &Value) -> bool {
     let attachments = scene.list(&ATTACHMENTS);
     items(&pod["spec"]["volumes"]).iter().all(|volume| {
-        let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() else { return true };
-        let Some(claim) = scene.get(&CLAIMS, namespace(pod), claim) else { return false };
+        let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() else {
+            return true;
+        };
+        let Some(claim) = scene.get(&CLAIMS, namespace(pod), claim) else {
+            return false;
+        };
         if claim["status"]["phase"] != "Bound" {
             return false;
         }
         claim["spec"]["storageClassName"] != "longhorn"
             || attachments.iter().any(|attachment| {
                 attachment["spec"]["nodeName"] == name(node)
-                    && attachment["spec"]["source"]["persistentVolumeName"] == claim["spec"]["volumeName"]
+                    && attachment["spec"]["source"]["persistentVolumeName"]
+                        == claim["spec"]["volumeName"]
                     && attachment["status"]["attached"] == true
             })
     })
 }
 
-fn start(scene: &Scene<'_>, node: &Value, pod: &Value, taken: &mut BTreeSet<String>, changes: &mut Vec<Change>) {
+fn start(
+    scene: &Scene<'_>,
+    node: &Value,
+    pod: &Value,
+    taken: &mut BTreeSet<String>,
+    changes: &mut Vec<Change>,
+) {
     let key = format!("start/{}", uid_of(pod));
     if !scene.timers.waited(&key, scene.pace.pod_start) {
         return;
     }
     scene.timers.forget(&key);
-    let host_ip = scene.cast.address(name(node)).map(|ip| ip.to_string()).unwrap_or_default();
+    let host_ip = scene
+        .cast
+        .address(name(node))
+        .map(|ip| ip.to_string())
+        .unwrap_or_default();
     let pod_ip = if pod["spec"]["hostNetwork"] == true {
         host_ip.clone()
     } else {
-        let Some(ip) = free_address(text(&node["spec"]["podCIDR"]), taken) else { return };
+        let Some(ip) = free_address(text(&node["spec"]["podCIDR"]), taken) else {
+            return;
+        };
         taken.insert(ip.clone());
         ip
     };
@@ -112,7 +141,9 @@ fn start(scene: &Scene<'_>, node: &Value, pod: &Value, taken: &mut BTreeSet<Stri
 
 fn free_address(range: &str, taken: &BTreeSet<String>) -> Option<String> {
     let prefix = range.strip_suffix(".0/24")?;
-    (2..=254).map(|last| format!("{prefix}.{last}")).find(|ip| !taken.contains(ip))
+    (2..=254)
+        .map(|last| format!("{prefix}.{last}"))
+        .find(|ip| !taken.contains(ip))
 }
 
 /// A running pod: it may begin or stop crashing, or be done.
@@ -124,13 +155,27 @@ fn watch_over(scene: &Scene<'_>, node: &Value, pod: &Value, changes: &mut Vec<Ch
         }
         return;
     }
-    let (host_ip, pod_ip) = (text(&pod["status"]["hostIP"]), text(&pod["status"]["podIP"]));
+    let (host_ip, pod_ip) = (
+        text(&pod["status"]["hostIP"]),
+        text(&pod["status"]["podIP"]),
+    );
     let well = condition(pod, "Ready") == "True";
     match crash(scene, node, pod) {
-        Some(why) if well => changes.push(Change::status(&PODS, pod, pods::crashing(pod, host_ip, pod_ip, why))),
+        Some(why) if well => changes.push(Change::status(
+            &PODS,
+            pod,
+            pods::crashing(pod, host_ip, pod_ip, why),
+        )),
         None if !well => {
-            let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_i64().unwrap_or(0) + 1;
-            changes.push(Change::status(&PODS, pod, pods::running(pod, host_ip, pod_ip, restarts)));
+            let restarts = pod["status"]["containerStatuses"][0]["restartCount"]
+                .as_i64()
+                .unwrap_or(0)
+                + 1;
+            changes.push(Change::status(
+                &PODS,
+                pod,
+                pods::running(pod, host_ip, pod_ip, restarts),
+            ));
         }
         _ => {}
     }
@@ -139,20 +184,104 @@ fn watch_over(scene: &Scene<'_>, node: &Value, pod: &Value, changes: &mut Vec<Ch
 /// Why this pod cannot stay up, if it cannot.
 fn crash(scene: &Scene<'_>, node: &Value, pod: &Value) -> Option<&'static str> {
     const CRASHES: &[(&str, &str, &str, bool, &str)] = &[
-        ("daemonset-pod-crashing", "app", "log-agent", true, "cannot open /var/log: permission denied"),
-        ("longhorn-manager-crashing-on-node", "app", "longhorn-manager", true, "failed to check environment: iscsiadm: not found"),
-        ("longhorn-csi-missing-on-node", "app", "longhorn-csi-plugin", true, "failed to create CSI socket: read-only file system"),
-        ("longhorn-instance-manager-down", "longhorn.io/component", "instance-manager", true, "address already in use"),
-        ("coredns-down", "k8s-app", "kube-dns", false, "plugin/forward: no nameservers found"),
-        ("flux-controller-down", "app", "kustomize-controller", false, "unable to start manager: timed out"),
-        ("ingress-down", "app.kubernetes.io/name", "ingress-nginx", false, "no service with name default-backend found"),
-        ("prometheus-down", "app.kubernetes.io/name", "prometheus", false, "opening storage failed: corrupted WAL segment"),
-        ("grafana-down", "app.kubernetes.io/name", "grafana", false, "database is locked"),
-        ("alertmanager-down", "app.kubernetes.io/name", "alertmanager", false, "loading configuration file failed"),
-        ("longhorn-provisioner-down", "app", "csi-provisioner", false, "lost connection to CSI driver"),
-        ("longhorn-engine-image-missing", "longhorn.io/component", "engine-image", true, "no space left on device"),
-        ("kube-state-metrics-down", "app.kubernetes.io/name", "kube-state-metrics", false, "failed to list nodes: forbidden"),
-        ("longhorn-driver-down", "app", "csi-attacher", false, "lost connection to CSI driver"),
+        (
+            "daemonset-pod-crashing",
+            "app",
+            "log-agent",
+            true,
+            "cannot open /var/log: permission denied",
+        ),
+        (
+            "longhorn-manager-crashing-on-node",
+            "app",
+            "longhorn-manager",
+            true,
+            "failed to check environment: iscsiadm: not found",
+        ),
+        (
+            "longhorn-csi-missing-on-node",
+            "app",
+            "longhorn-csi-plugin",
+            true,
+            "failed to create CSI socket: read-only file system",
+        ),
+        (
+            "longhorn-instance-manager-down",
+            "longhorn.io/component",
+            "instance-manager",
+            true,
+            "address already in use",
+        ),
+        (
+            "coredns-down",
+            "k8s-app",
+            "kube-dns",
+            false,
+            "plugin/forward: no nameservers found",
+        ),
+        (
+            "flux-controller-down",
+            "app",
+            "kustomize-controller",
+            false,
+            "unable to start manager: timed out",
+        ),
+        (
+            "ingress-down",
+            "app.kubernetes.io/name",
+            "ingress-nginx",
+            false,
+            "no service with name default-backend found",
+        ),
+        (
+            "prometheus-down",
+            "app.kubernetes.io/name",
+            "prometheus",
+            false,
+            "opening storage failed: corrupted WAL segment",
+        ),
+        (
+            "grafana-down",
+            "app.kubernetes.io/name",
+            "grafana",
+            false,
+            "database is locked",
+        ),
+        (
+            "alertmanager-down",
+            "app.kubernetes.io/name",
+            "alertmanager",
+            false,
+            "loading configuration file failed",
+        ),
+        (
+            "longhorn-provisioner-down",
+            "app",
+            "csi-provisioner",
+            false,
+            "lost connection to CSI driver",
+        ),
+        (
+            "longhorn-engine-image-missing",
+            "longhorn.io/component",
+            "engine-image",
+            true,
+            "no space left on device",
+        ),
+        (
+            "kube-state-metrics-down",
+            "app.kubernetes.io/name",
+            "kube-state-metrics",
+            false,
+            "failed to list nodes: forbidden",
+        ),
+        (
+            "longhorn-driver-down",
+            "app",
+            "csi-attacher",
+            false,
+            "lost connection to CSI driver",
+        ),
     ];
     CRASHES
         .iter()

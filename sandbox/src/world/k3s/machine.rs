@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::world::{
     cast::CLUSTER_CIDR,
     kinds::{LEASES, NODES, SECRETS},
-    make::{condition, conditions, deleting, items, object, stable_hex, text, uid_of, would_change},
+    make::{
+        condition, conditions, deleting, items, object, stable_hex, text, uid_of, would_change,
+    },
     scene::{Change, Scene},
 };
 
@@ -25,7 +27,13 @@ pub(crate) struct Memory {
 }
 
 /// Takes the next step of a join, or keeps a joined node as it is.
-pub(crate) fn join(scene: &Scene<'_>, name: &str, powered: bool, memory: &mut Memory, changes: &mut Vec<Change>) {
+pub(crate) fn join(
+    scene: &Scene<'_>,
+    name: &str,
+    powered: bool,
+    memory: &mut Memory,
+    changes: &mut Vec<Change>,
+) {
     match scene.get(&NODES, "", name) {
         Some(there) => {
             memory.joined = true;
@@ -49,7 +57,10 @@ fn register(scene: &Scene<'_>, name: &str, changes: &mut Vec<Change>) {
     let secret = format!("{name}.node-password.k3s");
     let password = stable_hex(&format!("password/{}/{name}", scene.cast.cluster_uid), 32);
     let Some(there) = scene.get(&SECRETS, "kube-system", &secret) else {
-        if scene.timers.waited(&format!("S1/{name}"), scene.pace.join_step) {
+        if scene
+            .timers
+            .waited(&format!("S1/{name}"), scene.pace.join_step)
+        {
             scene.timers.forget(&format!("S1/{name}"));
             changes.push(Change::Create(password_secret(&secret, &password)));
         }
@@ -59,7 +70,10 @@ fn register(scene: &Scene<'_>, name: &str, changes: &mut Vec<Change>) {
     if text(&there["data"]["hash"]) != encoded(&password) {
         return;
     }
-    if scene.timers.waited(&format!("S2/{name}"), scene.pace.join_step) {
+    if scene
+        .timers
+        .waited(&format!("S2/{name}"), scene.pace.join_step)
+    {
         scene.timers.forget(&format!("S2/{name}"));
         changes.push(Change::Create(node::registered(scene, name)));
     }
@@ -78,7 +92,8 @@ pub(crate) fn password_secret(name: &str, hash: &str) -> Value {
 
 fn encoded(hash: &str) -> String {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(format!("$1:{}:15:8:1:{hash}", &hash[..16.min(hash.len())]))
+    base64::engine::general_purpose::STANDARD
+        .encode(format!("$1:{}:15:8:1:{hash}", &hash[..16.min(hash.len())]))
 }
 
 /// The state that a Node shows.
@@ -104,7 +119,8 @@ fn advance(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Change
     let state = state(node);
     let key = format!("{}/S{state}", uid_of(node));
     let held = name == scene.cast.node
-        && ((state == 3 && scene.fault("ccm-disabled")) || (state == 4 && scene.fault("pod-range-exhausted")));
+        && ((state == 3 && scene.fault("ccm-disabled"))
+            || (state == 4 && scene.fault("pod-range-exhausted")));
     if state > 5 || held || !scene.timers.waited(&key, scene.pace.join_step) {
         return;
     }
@@ -114,7 +130,11 @@ fn advance(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Change
             "finalizers": ["wrangler.cattle.io/node"],
         }}),
         3 => {
-            changes.push(Change::status(&NODES, node, json!({"addresses": node::addresses(scene.cast, name)})));
+            changes.push(Change::status(
+                &NODES,
+                node,
+                json!({"addresses": node::addresses(scene.cast, name)}),
+            ));
             let taints: Vec<&Value> = items(&node["spec"]["taints"])
                 .iter()
                 .filter(|taint| taint["key"] != "node.cloudprovider.kubernetes.io/uninitialized")
@@ -138,9 +158,16 @@ fn advance(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Change
 
 /// The first /24 of the cluster's range that no node has.
 fn free_range(scene: &Scene<'_>) -> String {
-    let taken: Vec<String> = scene.list(&NODES).iter().map(|node| text(&node["spec"]["podCIDR"]).to_owned()).collect();
+    let taken: Vec<String> = scene
+        .list(&NODES)
+        .iter()
+        .map(|node| text(&node["spec"]["podCIDR"]).to_owned())
+        .collect();
     let prefix = CLUSTER_CIDR.split(".0.0").next().unwrap_or_default();
-    (0..=255).map(|third| format!("{prefix}.{third}.0/24")).find(|range| !taken.contains(range)).unwrap_or_default()
+    (0..=255)
+        .map(|third| format!("{prefix}.{third}.0/24"))
+        .find(|range| !taken.contains(range))
+        .unwrap_or_default()
 }
 
 /// What stays true of a node however often somebody looks.
@@ -155,7 +182,10 @@ fn keep(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Change>) 
         patch["metadata"]["labels"] = node::k3s_labels(scene, name);
     }
     if state >= 6 {
-        crate::world::make::merge(&mut patch, json!({"metadata": {"annotations": node::flannel(scene, name)}}));
+        crate::world::make::merge(
+            &mut patch,
+            json!({"metadata": {"annotations": node::flannel(scene, name)}}),
+        );
     }
     if let Some(range) = new.then(|| misplaced(scene, node)).flatten() {
         patch["spec"] = json!({"podCIDR": range, "podCIDRs": [range]});
@@ -168,7 +198,11 @@ fn keep(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Change>) 
     let broken = new && scene.fault("node-not-ready");
     // Without a lease flannel writes no CNI configuration; one that is there already stays.
     let network = !broken && (state >= 6 || ready == "True");
-    let patience = ready != "True" && network && !scene.timers.waited(&format!("{}/S7", uid_of(node)), scene.pace.join_step);
+    let patience = ready != "True"
+        && network
+        && !scene
+            .timers
+            .waited(&format!("{}/S7", uid_of(node)), scene.pace.join_step);
     if !silent {
         let mut status = node::status(scene, name);
         let told = node::with_heartbeat(
@@ -204,12 +238,22 @@ fn heartbeat(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Chan
         changes.push(Change::Create(node::lease(scene, node)));
         return;
     };
-    let silent = name == scene.cast.node && (scene.fault("kubelet-heartbeat-stale") || scene.fault("node-unreachable"));
-    let stale = crate::world::make::age(text(&lease["spec"]["renewTime"])).is_none_or(|age| age > 40.0);
-    let due = silent != stale || (!silent && scene.timers.waited(&format!("beat/{name}"), scene.pace.heartbeat));
+    let silent = name == scene.cast.node
+        && (scene.fault("kubelet-heartbeat-stale") || scene.fault("node-unreachable"));
+    let stale =
+        crate::world::make::age(text(&lease["spec"]["renewTime"])).is_none_or(|age| age > 40.0);
+    let due = silent != stale
+        || (!silent
+            && scene
+                .timers
+                .waited(&format!("beat/{name}"), scene.pace.heartbeat));
     if due && !scene.timers.instant {
         scene.timers.forget(&format!("beat/{name}"));
         let renewed = node::renew_time(scene, name);
-        changes.push(Change::spec(&LEASES, &lease, json!({"spec": {"renewTime": renewed}})));
+        changes.push(Change::spec(
+            &LEASES,
+            &lease,
+            json!({"spec": {"renewTime": renewed}}),
+        ));
     }
 }

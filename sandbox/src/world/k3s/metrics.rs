@@ -3,15 +3,23 @@
 use serde_json::{Value, json};
 
 use crate::world::{
-    kinds::{API_SERVICES, NODES, NODE_METRICS, PODS, SLICES},
+    kinds::{API_SERVICES, NODE_METRICS, NODES, PODS, SLICES},
     make::{condition, conditions, items, name, now, object, text, would_change},
     scene::{Change, Scene},
 };
 
 /// CPU in millicores and memory in MiB that a node uses.
 pub(crate) fn usage(scene: &Scene<'_>, node: &str) -> (u64, u64) {
-    let pods = scene.list(&PODS).iter().filter(|pod| pod["spec"]["nodeName"] == node).count() as u64;
-    let base = if node == scene.cast.control_plane { (420, 1700) } else { (120, 700) };
+    let pods = scene
+        .list(&PODS)
+        .iter()
+        .filter(|pod| pod["spec"]["nodeName"] == node)
+        .count() as u64;
+    let base = if node == scene.cast.control_plane {
+        (420, 1700)
+    } else {
+        (120, 700)
+    };
     if node == scene.cast.control_plane && scene.fault("control-plane-busy") {
         return (3_800, 7_300);
     }
@@ -23,7 +31,9 @@ pub(crate) fn measure(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     let service = scene.get(&API_SERVICES, "", "v1beta1.metrics.k8s.io");
     let ready = scene.list(&SLICES).iter().any(|slice| {
         slice["metadata"]["labels"]["kubernetes.io/service-name"] == "metrics-server"
-            && items(&slice["endpoints"]).iter().any(|endpoint| endpoint["conditions"]["ready"] == true)
+            && items(&slice["endpoints"])
+                .iter()
+                .any(|endpoint| endpoint["conditions"]["ready"] == true)
     });
     if let Some(service) = &service {
         let told = if ready {
@@ -51,7 +61,8 @@ pub(crate) fn measure(scene: &Scene<'_>, changes: &mut Vec<Change>) {
                 let fresh = numbers(scene, &node);
                 let key = format!("metrics/{}", name(&node));
                 let due = text(&fresh["usage"]["cpu"]) != text(&old["usage"]["cpu"])
-                    || (!scene.timers.instant && scene.timers.waited(&key, scene.pace.heartbeat * 2));
+                    || (!scene.timers.instant
+                        && scene.timers.waited(&key, scene.pace.heartbeat * 2));
                 if due {
                     scene.timers.forget(&key);
                     let patch = json!({"timestamp": fresh["timestamp"], "usage": fresh["usage"]});

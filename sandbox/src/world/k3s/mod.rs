@@ -34,7 +34,12 @@ pub(crate) struct K3s {
 impl K3s {
     /// Reads revisions from `store`; with `held` the new machine stays off.
     pub(crate) fn new(store: PathBuf, held: bool) -> Self {
-        Self { store, held, active: BTreeMap::new(), machines: BTreeMap::new() }
+        Self {
+            store,
+            held,
+            active: BTreeMap::new(),
+            machines: BTreeMap::new(),
+        }
     }
 
     /// Whether Flux has attempted a revision in which the new node's entry is active. That stands for the person who
@@ -44,12 +49,15 @@ impl K3s {
             .get(&KUSTOMIZATIONS, "flux-system", "infrastructure-storage")
             .map(|it| text(&it["status"]["lastAttemptedRevision"]).to_owned())
             .unwrap_or_default();
-        let Some((_, commit)) = attempted.rsplit_once(':') else { return false };
+        let Some((_, commit)) = attempted.rsplit_once(':') else {
+            return false;
+        };
         let node = &scene.cast.node;
         let active = match self.active.get(commit) {
             Some(active) => *active,
             None => {
-                let Ok(objects) = flux::build_at(&self.store, commit, "./infrastructure/storage") else {
+                let Ok(objects) = flux::build_at(&self.store, commit, "./infrastructure/storage")
+                else {
                     return false;
                 };
                 let active = objects.iter().any(|object| {

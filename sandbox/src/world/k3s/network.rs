@@ -31,19 +31,34 @@ pub(crate) fn reach(scene: &Scene<'_>, from: &str, target: &str) -> Result<Strin
 
 /// Asks the cluster's DNS.
 fn resolve(scene: &Scene<'_>, from: &str, host: &str) -> Result<Ipv4Addr, String> {
-    let dns: Ipv4Addr = DNS_ADDRESS.parse().map_err(|_| "no DNS address".to_owned())?;
-    connect(scene, from, dns, 53).map_err(|_| "connection timed out; no servers could be reached".to_owned())?;
+    let dns: Ipv4Addr = DNS_ADDRESS
+        .parse()
+        .map_err(|_| "no DNS address".to_owned())?;
+    connect(scene, from, dns, 53)
+        .map_err(|_| "connection timed out; no servers could be reached".to_owned())?;
     let bare = host.trim_end_matches('.');
-    if let Some(service) = bare.strip_suffix(".svc.cluster.local").or_else(|| bare.strip_suffix(".svc")) {
-        let (name, namespace) = service.split_once('.').ok_or_else(|| format!("can't resolve '{host}'"))?;
-        let service = scene.get(&SERVICES, namespace, name).ok_or_else(|| format!("can't resolve '{host}': NXDOMAIN"))?;
-        return text(&service["spec"]["clusterIP"]).parse().map_err(|_| format!("can't resolve '{host}': headless"));
+    if let Some(service) = bare
+        .strip_suffix(".svc.cluster.local")
+        .or_else(|| bare.strip_suffix(".svc"))
+    {
+        let (name, namespace) = service
+            .split_once('.')
+            .ok_or_else(|| format!("can't resolve '{host}'"))?;
+        let service = scene
+            .get(&SERVICES, namespace, name)
+            .ok_or_else(|| format!("can't resolve '{host}': NXDOMAIN"))?;
+        return text(&service["spec"]["clusterIP"])
+            .parse()
+            .map_err(|_| format!("can't resolve '{host}': headless"));
     }
     if bare.ends_with("cluster.local") || bare.ends_with(".invalid") {
         return Err(format!("can't resolve '{host}': NXDOMAIN"));
     }
     if let Some(node) = scene.list(&NODES).iter().find(|node| name(node) == bare) {
-        return scene.cast.address(name(node)).ok_or_else(|| format!("can't resolve '{host}'"));
+        return scene
+            .cast
+            .address(name(node))
+            .ok_or_else(|| format!("can't resolve '{host}'"));
     }
     if scene.fault("egress-blocked") {
         return Err(format!("can't resolve '{host}': SERVFAIL"));
@@ -54,12 +69,24 @@ fn resolve(scene: &Scene<'_>, from: &str, host: &str) -> Result<Ipv4Addr, String
 fn connect(scene: &Scene<'_>, from: &str, address: Ipv4Addr, port: u16) -> Result<(), String> {
     let timed_out = || Err("connection timed out".to_owned());
     if let Some(node) = scene.cast.node_at(address) {
-        return if listens(scene, node, port) { Ok(()) } else { Err("connection refused".to_owned()) };
+        return if listens(scene, node, port) {
+            Ok(())
+        } else {
+            Err("connection refused".to_owned())
+        };
     }
-    if let Some(service) = scene.list(&SERVICES).iter().find(|it| text(&it["spec"]["clusterIP"]) == address.to_string()) {
+    if let Some(service) = scene
+        .list(&SERVICES)
+        .iter()
+        .find(|it| text(&it["spec"]["clusterIP"]) == address.to_string())
+    {
         return through(scene, from, service, port);
     }
-    if let Some(pod) = scene.list(&PODS).iter().find(|pod| text(&pod["status"]["podIP"]) == address.to_string()) {
+    if let Some(pod) = scene
+        .list(&PODS)
+        .iter()
+        .find(|pod| text(&pod["status"]["podIP"]) == address.to_string())
+    {
         return to_pod(scene, from, pod, port);
     }
     let octets = address.octets();
@@ -71,7 +98,10 @@ fn connect(scene: &Scene<'_>, from: &str, address: Ipv4Addr, port: u16) -> Resul
 
 /// Through a Service to one of its endpoints: the nearest first, as nobody can say which one is taken.
 fn through(scene: &Scene<'_>, from: &str, service: &Value, port: u16) -> Result<(), String> {
-    if !items(&service["spec"]["ports"]).iter().any(|it| it["port"] == port) {
+    if !items(&service["spec"]["ports"])
+        .iter()
+        .any(|it| it["port"] == port)
+    {
         return Err("connection refused".to_owned());
     }
     if name(service) == "kubernetes" && namespace(service) == "default" {
@@ -90,8 +120,14 @@ fn through(scene: &Scene<'_>, from: &str, service: &Value, port: u16) -> Result<
     if endpoints.is_empty() {
         return Err("connection refused: the Service has no endpoints".to_owned());
     }
-    let reached = endpoints.iter().any(|endpoint| crosses(scene, from, text(&endpoint["nodeName"])));
-    if reached { Ok(()) } else { Err("connection timed out".to_owned()) }
+    let reached = endpoints
+        .iter()
+        .any(|endpoint| crosses(scene, from, text(&endpoint["nodeName"])));
+    if reached {
+        Ok(())
+    } else {
+        Err("connection timed out".to_owned())
+    }
 }
 
 fn to_pod(scene: &Scene<'_>, from: &str, pod: &Arc<Value>, port: u16) -> Result<(), String> {
@@ -101,7 +137,10 @@ fn to_pod(scene: &Scene<'_>, from: &str, pod: &Arc<Value>, port: u16) -> Result<
     if !crosses(scene, from, text(&pod["spec"]["nodeName"])) {
         return Err("connection timed out".to_owned());
     }
-    let mut ports = items(&pod["spec"]["containers"]).iter().flat_map(|container| items(&container["ports"])).peekable();
+    let mut ports = items(&pod["spec"]["containers"])
+        .iter()
+        .flat_map(|container| items(&container["ports"]))
+        .peekable();
     if ports.peek().is_none() || ports.any(|it| it["containerPort"] == port) {
         Ok(())
     } else {
@@ -111,13 +150,22 @@ fn to_pod(scene: &Scene<'_>, from: &str, pod: &Arc<Value>, port: u16) -> Result<
 
 /// Whether pod traffic gets from one node to the other: both need a lease, and the tunnel must be open.
 fn crosses(scene: &Scene<'_>, from: &str, to: &str) -> bool {
-    let has_lease = |node: &str| scene.get(&NODES, "", node).is_some_and(|node| machine::state(&node) >= 6);
+    let has_lease = |node: &str| {
+        scene
+            .get(&NODES, "", node)
+            .is_some_and(|node| machine::state(&node) >= 6)
+    };
     from == to
         || (has_lease(from)
             && has_lease(to)
-            && !["overlay-blocked", "flannel-backend-differs", "vtep-mac-duplicate", "node-unreachable"]
-                .iter()
-                .any(|fault| scene.fault(fault)))
+            && ![
+                "overlay-blocked",
+                "flannel-backend-differs",
+                "vtep-mac-duplicate",
+                "node-unreachable",
+            ]
+            .iter()
+            .any(|fault| scene.fault(fault)))
 }
 
 /// Whether something answers on a node's own address.
@@ -138,16 +186,20 @@ pub(crate) fn node_port(scene: &Scene<'_>, node: &str, port: u16) -> bool {
     let slices = scene.list(&SLICES);
     scene.list(&SERVICES).iter().any(|service| {
         let local = service["spec"]["externalTrafficPolicy"] == "Local";
-        items(&service["spec"]["ports"]).iter().any(|it| it["nodePort"] == port)
+        items(&service["spec"]["ports"])
+            .iter()
+            .any(|it| it["nodePort"] == port)
             && slices
                 .iter()
                 .filter(|slice| {
                     namespace(slice) == namespace(service)
-                        && slice["metadata"]["labels"]["kubernetes.io/service-name"] == name(service)
+                        && slice["metadata"]["labels"]["kubernetes.io/service-name"]
+                            == name(service)
                 })
                 .flat_map(|slice| items(&slice["endpoints"]))
                 .any(|endpoint| {
-                    endpoint["conditions"]["ready"] == true && (!local || endpoint["nodeName"] == node)
+                    endpoint["conditions"]["ready"] == true
+                        && (!local || endpoint["nodeName"] == node)
                 })
     })
 }

@@ -10,7 +10,11 @@ use crate::world::{
 
 /// The kubelet version that a node reports.
 pub(crate) fn kubelet_version(scene: &Scene<'_>, name: &str) -> &'static str {
-    if scene.fault("agent-version-newer") && name == scene.cast.node { "v1.34.1+k3s1" } else { K3S_VERSION }
+    if scene.fault("agent-version-newer") && name == scene.cast.node {
+        "v1.34.1+k3s1"
+    } else {
+        K3S_VERSION
+    }
 }
 
 /// The Node as the kubelet registers it: nothing of k3s in it yet.
@@ -41,7 +45,11 @@ pub(crate) fn registered(scene: &Scene<'_>, name: &str) -> Value {
 pub(crate) fn status(scene: &Scene<'_>, name: &str) -> Value {
     let cast = scene.cast;
     // A cloned disk image brings the machine-id along; the firmware's UUID is copied by some hypervisors.
-    let identity = if scene.fault("node-clone") { &cast.control_plane } else { name };
+    let identity = if scene.fault("node-clone") {
+        &cast.control_plane
+    } else {
+        name
+    };
     let version = kubelet_version(scene, name);
     let capacity = json!({
         "cpu": "4", "ephemeral-storage": "101430960Ki", "hugepages-1Gi": "0", "hugepages-2Mi": "0",
@@ -76,13 +84,25 @@ pub(crate) fn is_server(scene: &Scene<'_>, name: &str) -> bool {
 /// What the k3s process writes about itself (S3): arguments, environment, addresses.
 pub(crate) fn k3s_annotations(scene: &Scene<'_>, name: &str) -> Value {
     let cast = scene.cast;
-    let address = cast.address(name).map(|ip| ip.to_string()).unwrap_or_default();
+    let address = cast
+        .address(name)
+        .map(|ip| ip.to_string())
+        .unwrap_or_default();
     let server = is_server(scene, name);
     let args = if name == cast.control_plane {
         json!([
-            "server", "--node-ip", address, "--disable", "traefik", "--disable", "servicelb", "--secrets-encryption",
-            "--kube-apiserver-arg", "audit-log-path=/var/lib/rancher/k3s/server/logs/audit.log",
-            "--kube-apiserver-arg", "audit-policy-file=/etc/rancher/k3s/audit-policy.yaml",
+            "server",
+            "--node-ip",
+            address,
+            "--disable",
+            "traefik",
+            "--disable",
+            "servicelb",
+            "--secrets-encryption",
+            "--kube-apiserver-arg",
+            "audit-log-path=/var/lib/rancher/k3s/server/logs/audit.log",
+            "--kube-apiserver-arg",
+            "audit-policy-file=/etc/rancher/k3s/audit-policy.yaml",
         ])
     } else if server {
         json!(["server", "--node-ip", address])
@@ -108,15 +128,22 @@ pub(crate) fn k3s_annotations(scene: &Scene<'_>, name: &str) -> Value {
         "alpha.kubernetes.io/provided-node-ip": address,
     });
     if name == cast.control_plane {
-        annotations["k3s.io/encryption-config-hash"] =
-            format!("start-{}", stable_hex(&format!("encryption/{}", cast.cluster_uid), 64)).into();
+        annotations["k3s.io/encryption-config-hash"] = format!(
+            "start-{}",
+            stable_hex(&format!("encryption/{}", cast.cluster_uid), 64)
+        )
+        .into();
     }
     annotations
 }
 
 /// Labels of k3s (S4); a null removes one that no longer holds.
 pub(crate) fn k3s_labels(scene: &Scene<'_>, name: &str) -> Value {
-    let role = if is_server(scene, name) { json!("true") } else { Value::Null };
+    let role = if is_server(scene, name) {
+        json!("true")
+    } else {
+        Value::Null
+    };
     json!({
         "node.kubernetes.io/instance-type": "k3s", "beta.kubernetes.io/instance-type": "k3s",
         "node-role.kubernetes.io/control-plane": role, "node-role.kubernetes.io/master": role,
@@ -125,7 +152,10 @@ pub(crate) fn k3s_labels(scene: &Scene<'_>, name: &str) -> Value {
 
 /// The addresses that the cloud controller writes (S4).
 pub(crate) fn addresses(cast: &Cast, name: &str) -> Value {
-    let address = cast.address(name).map(|ip| ip.to_string()).unwrap_or_default();
+    let address = cast
+        .address(name)
+        .map(|ip| ip.to_string())
+        .unwrap_or_default();
     json!([{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}])
 }
 
@@ -143,13 +173,22 @@ pub(crate) fn flannel(scene: &Scene<'_>, name: &str) -> Value {
     let (backend, data) = if new && scene.fault("flannel-backend-differs") {
         ("host-gw", "null".to_owned())
     } else {
-        let mac_of = if new && scene.fault("vtep-mac-duplicate") { &cast.control_plane } else { name };
-        ("vxlan", json!({"VNI": 1, "VtepMAC": cast.vtep_mac(mac_of)}).to_string())
+        let mac_of = if new && scene.fault("vtep-mac-duplicate") {
+            &cast.control_plane
+        } else {
+            name
+        };
+        (
+            "vxlan",
+            json!({"VNI": 1, "VtepMAC": cast.vtep_mac(mac_of)}).to_string(),
+        )
     };
     let address = if new && scene.fault("public-ip-differs") {
         "192.0.2.77".to_owned()
     } else {
-        cast.address(name).map(|ip| ip.to_string()).unwrap_or_default()
+        cast.address(name)
+            .map(|ip| ip.to_string())
+            .unwrap_or_default()
     };
     json!({
         key("backend-data"): data, key("backend-type"): backend, key("kube-subnet-manager"): "true",
@@ -183,8 +222,14 @@ pub(crate) fn conditions(scene: &Scene<'_>, name: &str, network: bool) -> Vec<Va
         pressure(
             "MemoryPressure",
             memory,
-            ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
-            ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            (
+                "KubeletHasInsufficientMemory",
+                "kubelet has insufficient memory available",
+            ),
+            (
+                "KubeletHasSufficientMemory",
+                "kubelet has sufficient memory available",
+            ),
         ),
         pressure(
             "DiskPressure",
@@ -195,8 +240,14 @@ pub(crate) fn conditions(scene: &Scene<'_>, name: &str, network: bool) -> Vec<Va
         pressure(
             "PIDPressure",
             false,
-            ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
-            ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            (
+                "KubeletHasInsufficientPID",
+                "kubelet has insufficient PID available",
+            ),
+            (
+                "KubeletHasSufficientPID",
+                "kubelet has sufficient PID available",
+            ),
         ),
         ready,
     ]
@@ -222,16 +273,22 @@ pub(crate) fn lease(scene: &Scene<'_>, node: &Value) -> Value {
 /// When the kubelet says that it renewed its Lease last.
 pub(crate) fn renew_time(scene: &Scene<'_>, name: &str) -> String {
     // Compressed: what takes minutes to grow stale elsewhere is stale at once here.
-    let silent = name == scene.cast.node && (scene.fault("kubelet-heartbeat-stale") || scene.fault("node-unreachable"));
+    let silent = name == scene.cast.node
+        && (scene.fault("kubelet-heartbeat-stale") || scene.fault("node-unreachable"));
     crate::world::make::micro_ago(std::time::Duration::from_secs(if silent { 300 } else { 0 }))
 }
 
 /// A condition with the kubelet's heartbeat.
 pub(crate) fn with_heartbeat(mut conditions: Vec<Value>, old: &Value) -> Vec<Value> {
     for condition in &mut conditions {
-        let there = crate::world::make::items(old).iter().find(|other| other["type"] == condition["type"]);
+        let there = crate::world::make::items(old)
+            .iter()
+            .find(|other| other["type"] == condition["type"]);
         condition["lastHeartbeatTime"] = match there {
-            Some(there) if there["status"] == condition["status"] && there["lastHeartbeatTime"].is_string() => {
+            Some(there)
+                if there["status"] == condition["status"]
+                    && there["lastHeartbeatTime"].is_string() =>
+            {
                 there["lastHeartbeatTime"].clone()
             }
             _ => now().into(),

@@ -16,16 +16,26 @@ use super::network;
 pub(crate) fn finished(scene: &Scene<'_>, node: &str, pod: &Value) -> Option<Value> {
     let words: Vec<&str> = items(&pod["spec"]["containers"])
         .iter()
-        .flat_map(|container| items(&container["command"]).iter().chain(items(&container["args"])))
+        .flat_map(|container| {
+            items(&container["command"])
+                .iter()
+                .chain(items(&container["args"]))
+        })
         .flat_map(|word| text(word).split_whitespace())
         .collect();
-    let targets: Vec<&str> =
-        words.iter().copied().filter(|word| word.starts_with("tcp://") || word.starts_with("dns:")).collect();
+    let targets: Vec<&str> = words
+        .iter()
+        .copied()
+        .filter(|word| word.starts_with("tcp://") || word.starts_with("dns:"))
+        .collect();
     let serves = |word: &&str| matches!(*word, "sleep" | "httpd" | "-l" | "-lk" | "-ll" | "pause");
     if targets.is_empty() && (words.is_empty() || words.iter().any(serves)) {
         return None;
     }
-    if !scene.timers.waited(&format!("work/{}", uid_of(pod)), scene.pace.probe) {
+    if !scene
+        .timers
+        .waited(&format!("work/{}", uid_of(pod)), scene.pace.probe)
+    {
         return None;
     }
     scene.timers.forget(&format!("work/{}", uid_of(pod)));

@@ -49,9 +49,14 @@ fn lifecycle(scene: &Scene<'_>, node: &Value, changes: &mut Vec<Change>) {
         }
         _ => wanted.push(json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})),
     }
-    for (kind, key) in [("DiskPressure", "disk-pressure"), ("MemoryPressure", "memory-pressure"), ("PIDPressure", "pid-pressure")] {
+    for (kind, key) in [
+        ("DiskPressure", "disk-pressure"),
+        ("MemoryPressure", "memory-pressure"),
+        ("PIDPressure", "pid-pressure"),
+    ] {
         if condition(node, kind) == "True" {
-            wanted.push(json!({"key": format!("node.kubernetes.io/{key}"), "effect": "NoSchedule"}));
+            wanted
+                .push(json!({"key": format!("node.kubernetes.io/{key}"), "effect": "NoSchedule"}));
         }
     }
     if node["spec"]["unschedulable"] == true {
@@ -70,11 +75,15 @@ fn lifecycle(scene: &Scene<'_>, node: &Value, changes: &mut Vec<Change>) {
     if same != wish {
         let mut taints: Vec<Value> = there.iter().filter(|taint| !ours(taint)).cloned().collect();
         taints.append(&mut wanted);
-        changes.push(Change::spec(&NODES, node, json!({
-            // Somebody else may write taints at the same moment.
-            "metadata": {"resourceVersion": node["metadata"]["resourceVersion"]},
-            "spec": {"taints": if taints.is_empty() { Value::Null } else { taints.into() }},
-        })));
+        changes.push(Change::spec(
+            &NODES,
+            node,
+            json!({
+                // Somebody else may write taints at the same moment.
+                "metadata": {"resourceVersion": node["metadata"]["resourceVersion"]},
+                "spec": {"taints": if taints.is_empty() { Value::Null } else { taints.into() }},
+            }),
+        ));
     }
 }
 
@@ -97,27 +106,40 @@ fn csi_node(scene: &Scene<'_>, node: &Value, changes: &mut Vec<Change>) {
 
 /// Lets a deleted node go: k3s holds it by a finalizer.
 fn finalize(node: &Value, changes: &mut Vec<Change>) {
-    let left: Vec<&Value> =
-        items(&node["metadata"]["finalizers"]).iter().filter(|it| *it != "wrangler.cattle.io/node").collect();
+    let left: Vec<&Value> = items(&node["metadata"]["finalizers"])
+        .iter()
+        .filter(|it| *it != "wrangler.cattle.io/node")
+        .collect();
     if left.len() < items(&node["metadata"]["finalizers"]).len() {
-        changes.push(Change::spec(&NODES, node, json!({"metadata": {"finalizers": left}})));
+        changes.push(Change::spec(
+            &NODES,
+            node,
+            json!({"metadata": {"finalizers": left}}),
+        ));
     }
 }
 
 /// Binds each password to its Node, so that it goes with it; sweeps those that stayed behind.
 fn passwords(scene: &Scene<'_>, nodes: &[std::sync::Arc<Value>], changes: &mut Vec<Change>) {
     for secret in scene.list(&SECRETS) {
-        let Some(owner) = name(&secret).strip_suffix(".node-password.k3s") else { continue };
+        let Some(owner) = name(&secret).strip_suffix(".node-password.k3s") else {
+            continue;
+        };
         match nodes.iter().find(|node| name(node) == owner) {
             Some(node) => {
                 let owners = json!([{"apiVersion": "v1", "kind": "Node", "name": owner, "uid": uid_of(node)}]);
                 if secret["metadata"]["ownerReferences"] != owners && !deleting(node) {
-                    changes.push(Change::spec(&SECRETS, &secret, json!({"metadata": {"ownerReferences": owners}})));
+                    changes.push(Change::spec(
+                        &SECRETS,
+                        &secret,
+                        json!({"metadata": {"ownerReferences": owners}}),
+                    ));
                 }
             }
             None => {
                 let orphaned = items(&secret["metadata"]["ownerReferences"]).is_empty();
-                let old = age(text(&secret["metadata"]["creationTimestamp"])).is_some_and(|age| age > 600.0);
+                let old = age(text(&secret["metadata"]["creationTimestamp"]))
+                    .is_some_and(|age| age > 600.0);
                 if orphaned && old && !scene.fault("node-password-conflict") {
                     changes.push(Change::delete(&SECRETS, &secret));
                 }
@@ -128,10 +150,14 @@ fn passwords(scene: &Scene<'_>, nodes: &[std::sync::Arc<Value>], changes: &mut V
 
 /// The host lines that CoreDNS answers for the nodes.
 fn hosts(scene: &Scene<'_>, nodes: &[std::sync::Arc<Value>], changes: &mut Vec<Change>) {
-    let Some(config) = scene.get(&CONFIG_MAPS, "kube-system", "coredns") else { return };
+    let Some(config) = scene.get(&CONFIG_MAPS, "kube-system", "coredns") else {
+        return;
+    };
     let mut lines = String::new();
     for node in nodes.iter().filter(|node| !deleting(node)) {
-        let address = items(&node["status"]["addresses"]).iter().find(|it| it["type"] == "InternalIP");
+        let address = items(&node["status"]["addresses"])
+            .iter()
+            .find(|it| it["type"] == "InternalIP");
         if let Some(address) = address {
             lines.push_str(&format!("{} {}\n", text(&address["address"]), name(node)));
         }

@@ -18,20 +18,33 @@ pub(crate) fn register(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     for node in scene.list(&CSI_NODES) {
         let drivers = items(&node["spec"]["drivers"]);
         let listed = drivers.iter().any(|driver| driver["name"] == DRIVER);
-        let runs = pod_on(scene, name(&node), "app", "longhorn-csi-plugin").is_some_and(|pod| pods::is_ready(&pod));
+        let runs = pod_on(scene, name(&node), "app", "longhorn-csi-plugin")
+            .is_some_and(|pod| pods::is_ready(&pod));
         if runs == listed {
             continue;
         }
-        let mut rest: Vec<Value> = drivers.iter().filter(|driver| driver["name"] != DRIVER).cloned().collect();
+        let mut rest: Vec<Value> = drivers
+            .iter()
+            .filter(|driver| driver["name"] != DRIVER)
+            .cloned()
+            .collect();
         if runs {
             rest.push(json!({"name": DRIVER, "nodeID": name(&node), "topologyKeys": null}));
         }
-        changes.push(Change::spec(&CSI_NODES, &node, json!({"spec": {"drivers": rest}})));
+        changes.push(Change::spec(
+            &CSI_NODES,
+            &node,
+            json!({"spec": {"drivers": rest}}),
+        ));
     }
 }
 
 fn bytes(quantity: &str) -> u64 {
-    let (number, unit) = quantity.split_at(quantity.find(|c: char| !c.is_ascii_digit()).unwrap_or(quantity.len()));
+    let (number, unit) = quantity.split_at(
+        quantity
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(quantity.len()),
+    );
     let shift = match unit {
         "Ki" => 10,
         "Mi" => 20,
@@ -46,26 +59,45 @@ fn bytes(quantity: &str) -> u64 {
 pub(crate) fn provision(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     let works = sidecar_ready(scene, "csi-provisioner");
     for claim in scene.list(&CLAIMS).into_iter().filter(|_| works) {
-        if claim["spec"]["storageClassName"].is_null() && claim["spec"]["volumeName"].is_null() && !deleting(&claim) {
+        if claim["spec"]["storageClassName"].is_null()
+            && claim["spec"]["volumeName"].is_null()
+            && !deleting(&claim)
+        {
             default_class(scene, &claim, changes);
             continue;
         }
-        let Some(class) = scene.get(&STORAGE_CLASSES, "", text(&claim["spec"]["storageClassName"])) else { continue };
-        if class["provisioner"] != DRIVER || claim["status"]["phase"] == "Bound" || deleting(&claim) {
+        let Some(class) = scene.get(
+            &STORAGE_CLASSES,
+            "",
+            text(&claim["spec"]["storageClassName"]),
+        ) else {
+            continue;
+        };
+        if class["provisioner"] != DRIVER || claim["status"]["phase"] == "Bound" || deleting(&claim)
+        {
             continue;
         }
         let volume = format!("pvc-{}", uid_of(&claim));
         let size = text(&claim["spec"]["resources"]["requests"]["storage"]);
-        let replicas = text(&class["parameters"]["numberOfReplicas"]).parse().unwrap_or(3);
+        let replicas = text(&class["parameters"]["numberOfReplicas"])
+            .parse()
+            .unwrap_or(3);
         if scene.get(&LH_VOLUMES, NAMESPACE, &volume).is_none() {
-            changes.push(Change::Create(longhorn_volume(&volume, bytes(size), replicas)));
+            changes.push(Change::Create(longhorn_volume(
+                &volume,
+                bytes(size),
+                replicas,
+            )));
         }
         if scene.get(&VOLUMES, "", &volume).is_none() {
-            changes.push(Change::Create(persistent_volume(&volume, &claim, &class, size)));
+            changes.push(Change::Create(persistent_volume(
+                &volume, &claim, &class, size,
+            )));
         }
         if claim["spec"]["volumeName"].is_null() {
             let provisioner = json!({"volume.kubernetes.io/storage-provisioner": DRIVER, "pv.kubernetes.io/bind-completed": "yes"});
-            let patch = json!({"metadata": {"annotations": provisioner}, "spec": {"volumeName": volume}});
+            let patch =
+                json!({"metadata": {"annotations": provisioner}, "spec": {"volumeName": volume}});
             changes.push(Change::spec(&CLAIMS, &claim, patch));
         } else {
             let status = json!({
@@ -84,7 +116,9 @@ pub(crate) fn provision(scene: &Scene<'_>, changes: &mut Vec<Change>) {
 /// Whether one of the driver's Deployments runs.
 fn sidecar_ready(scene: &Scene<'_>, app: &str) -> bool {
     scene.list(&PODS).iter().any(|pod| {
-        namespace(pod) == NAMESPACE && pod["metadata"]["labels"]["app"] == app && pods::is_ready(pod)
+        namespace(pod) == NAMESPACE
+            && pod["metadata"]["labels"]["app"] == app
+            && pods::is_ready(pod)
     })
 }
 
@@ -94,7 +128,11 @@ fn default_class(scene: &Scene<'_>, claim: &Value, changes: &mut Vec<Change>) {
         class["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] == "true"
     });
     if let Some(class) = default {
-        changes.push(Change::spec(&CLAIMS, claim, json!({"spec": {"storageClassName": name(&class)}})));
+        changes.push(Change::spec(
+            &CLAIMS,
+            claim,
+            json!({"spec": {"storageClassName": name(&class)}}),
+        ));
     }
 }
 
@@ -150,10 +188,16 @@ pub(crate) fn attach(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             continue;
         }
         for volume in items(&pod["spec"]["volumes"]) {
-            let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() else { continue };
-            let Some(claim) = scene.get(&CLAIMS, namespace(&pod), claim) else { continue };
+            let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() else {
+                continue;
+            };
+            let Some(claim) = scene.get(&CLAIMS, namespace(&pod), claim) else {
+                continue;
+            };
             let bound = text(&claim["spec"]["volumeName"]);
-            let ours = scene.get(&VOLUMES, "", bound).is_some_and(|it| it["spec"]["csi"]["driver"] == DRIVER);
+            let ours = scene
+                .get(&VOLUMES, "", bound)
+                .is_some_and(|it| it["spec"]["csi"]["driver"] == DRIVER);
             if ours {
                 wanted.insert((bound.to_owned(), node.to_owned()));
             }
@@ -163,7 +207,8 @@ pub(crate) fn attach(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     for (volume, node) in &wanted {
         let attachment = format!("csi-{}", stable_hex(&format!("{volume}{DRIVER}{node}"), 64));
         let elsewhere = there.iter().any(|it| {
-            it["spec"]["source"]["persistentVolumeName"] == volume.as_str() && it["spec"]["nodeName"] != node.as_str()
+            it["spec"]["source"]["persistentVolumeName"] == volume.as_str()
+                && it["spec"]["nodeName"] != node.as_str()
         });
         if !elsewhere && !there.iter().any(|it| name(it) == attachment) {
             changes.push(Change::Create(object(
@@ -186,7 +231,12 @@ pub(crate) fn attach(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     }
 }
 
-fn settle(scene: &Scene<'_>, attachment: &Value, wanted: &BTreeSet<(String, String)>, changes: &mut Vec<Change>) {
+fn settle(
+    scene: &Scene<'_>,
+    attachment: &Value,
+    wanted: &BTreeSet<(String, String)>,
+    changes: &mut Vec<Change>,
+) {
     let volume = text(&attachment["spec"]["source"]["persistentVolumeName"]);
     let node = text(&attachment["spec"]["nodeName"]);
     let Some(held) = scene.get(&LH_VOLUMES, NAMESPACE, volume) else {
@@ -195,20 +245,34 @@ fn settle(scene: &Scene<'_>, attachment: &Value, wanted: &BTreeSet<(String, Stri
     };
     if !wanted.contains(&(volume.to_owned(), node.to_owned())) {
         if held["spec"]["nodeID"] == node {
-            changes.push(Change::spec(&LH_VOLUMES, &held, json!({"spec": {"nodeID": ""}})));
+            changes.push(Change::spec(
+                &LH_VOLUMES,
+                &held,
+                json!({"spec": {"nodeID": ""}}),
+            ));
         }
         if !deleting(attachment) {
             changes.push(Change::delete(&ATTACHMENTS, attachment));
         }
         return;
     }
-    let plugin = pod_on(scene, node, "app", "longhorn-csi-plugin").is_some_and(|pod| pods::is_ready(&pod));
+    let plugin =
+        pod_on(scene, node, "app", "longhorn-csi-plugin").is_some_and(|pod| pods::is_ready(&pod));
     if text(&held["spec"]["nodeID"]).is_empty() && plugin && instance_manager_ready(scene, node) {
-        changes.push(Change::spec(&LH_VOLUMES, &held, json!({"spec": {"nodeID": node}})));
+        changes.push(Change::spec(
+            &LH_VOLUMES,
+            &held,
+            json!({"spec": {"nodeID": node}}),
+        ));
     }
     let attached = held["status"]["state"] == "attached" && held["status"]["currentNodeID"] == node;
-    if attached && sidecar_ready(scene, "csi-attacher") && attachment["status"]["attached"] != true {
-        changes.push(Change::status(&ATTACHMENTS, attachment, json!({"attached": true})));
+    if attached && sidecar_ready(scene, "csi-attacher") && attachment["status"]["attached"] != true
+    {
+        changes.push(Change::status(
+            &ATTACHMENTS,
+            attachment,
+            json!({"attached": true}),
+        ));
     }
 }
 
@@ -222,7 +286,10 @@ pub(crate) fn reclaim(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         if volume["spec"]["csi"]["driver"] != DRIVER
             || !gone
             || volume["spec"]["persistentVolumeReclaimPolicy"] != "Delete"
-            || !scene.timers.waited(&format!("reclaim/{}", uid_of(&volume)), scene.pace.storage_step)
+            || !scene.timers.waited(
+                &format!("reclaim/{}", uid_of(&volume)),
+                scene.pace.storage_step,
+            )
         {
             continue;
         }

@@ -14,8 +14,18 @@ const MAXIMUM: u64 = 200 * GIB;
 
 /// The UUID of a disk, for the life of the cluster.
 pub(crate) fn uuid(scene: &Scene<'_>, node: &str, disk: &str) -> String {
-    let hex = stable_hex(&format!("disk/{}/{node}/{disk}", scene.cast.cluster_uid), 32);
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    let hex = stable_hex(
+        &format!("disk/{}/{node}/{disk}", scene.cast.cluster_uid),
+        32,
+    );
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }
 
 /// `status.diskStatus` of a node.
@@ -24,7 +34,9 @@ pub(crate) fn status(scene: &Scene<'_>, node: &Value) -> Value {
     for (disk, spec) in entries(&node["spec"]["disks"]) {
         let key = format!("disk/{}/{disk}", name(node));
         // The disk monitor has not come by yet.
-        if node["status"]["diskStatus"][disk].is_null() && !scene.timers.waited(&key, scene.pace.storage_step) {
+        if node["status"]["diskStatus"][disk].is_null()
+            && !scene.timers.waited(&key, scene.pace.storage_step)
+        {
             continue;
         }
         result.insert(disk.clone(), one(scene, node, disk, spec));
@@ -44,12 +56,21 @@ fn one(scene: &Scene<'_>, node: &Value, disk: &str, spec: &Value) -> Value {
     let here: Vec<_> = scene
         .list(&LH_REPLICAS)
         .into_iter()
-        .filter(|replica| replica["spec"]["nodeID"] == name(node) && replica["spec"]["diskID"] == id.as_str())
+        .filter(|replica| {
+            replica["spec"]["nodeID"] == name(node) && replica["spec"]["diskID"] == id.as_str()
+        })
         .collect();
-    let size = |replica: &Value| text(&replica["spec"]["volumeSize"]).parse::<u64>().unwrap_or(0);
+    let size = |replica: &Value| {
+        text(&replica["spec"]["volumeSize"])
+            .parse::<u64>()
+            .unwrap_or(0)
+    };
     let scheduled: u64 = here.iter().map(|replica| size(replica)).sum();
     let reserved = spec["storageReserved"].as_u64().unwrap_or(0);
-    let mut held: Map<String, Value> = here.iter().map(|it| (name(it).to_owned(), size(it).into())).collect();
+    let mut held: Map<String, Value> = here
+        .iter()
+        .map(|it| (name(it).to_owned(), size(it).into()))
+        .collect();
     let before = &node["status"]["diskStatus"][disk];
     for (replica, _) in entries(&before["scheduledReplica"]) {
         if !held.contains_key(replica) {
@@ -59,7 +80,9 @@ fn one(scene: &Scene<'_>, node: &Value, disk: &str, spec: &Value) -> Value {
     // Volumes are thin: about a third of what is promised is written.
     let mut available = (MAXIMUM - 6 * GIB).saturating_sub(scheduled / 3);
     let mut scheduled_told = scheduled;
-    if (new && scene.fault("longhorn-disk-full")) || (!new && scene.fault("longhorn-control-plane-disk-full")) {
+    if (new && scene.fault("longhorn-disk-full"))
+        || (!new && scene.fault("longhorn-control-plane-disk-full"))
+    {
         available = 9 * GIB;
     }
     if new && scene.fault("longhorn-disk-not-schedulable") {
@@ -68,7 +91,14 @@ fn one(scene: &Scene<'_>, node: &Value, disk: &str, spec: &Value) -> Value {
     let ready = !(new && scene.fault("longhorn-disk-not-ready"));
     let path = text(&spec["path"]);
     let (schedulable, reason, message) = if !ready {
-        ("False", "DiskNotReady", format!("Disk {disk} ({path}) on the node {} is not ready", name(node)))
+        (
+            "False",
+            "DiskNotReady",
+            format!(
+                "Disk {disk} ({path}) on the node {} is not ready",
+                name(node)
+            ),
+        )
     } else if available <= MAXIMUM / 4 || scheduled_told > MAXIMUM - reserved {
         let message = format!(
             "Disk {disk} ({path}) on the node {} is not schedulable for more replica; available: {available}, \
@@ -78,7 +108,11 @@ fn one(scene: &Scene<'_>, node: &Value, disk: &str, spec: &Value) -> Value {
         );
         ("False", "DiskPressure", message)
     } else {
-        ("True", "", format!("Disk {disk}({path}) on node {} is schedulable", name(node)))
+        (
+            "True",
+            "",
+            format!("Disk {disk}({path}) on node {} is schedulable", name(node)),
+        )
     };
     let told = [
         if ready {

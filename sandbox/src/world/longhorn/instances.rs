@@ -3,8 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use crate::world::{
-    kinds::{BUDGETS, LH_ENGINE_IMAGES, LH_ENGINES, LH_INSTANCE_MANAGERS, LH_NODES, LH_REPLICAS, NODES, PODS},
-    make::{conditions, deleting, entries, name, namespace, object, owned_by, stable_hex, text, would_change},
+    kinds::{
+        BUDGETS, LH_ENGINE_IMAGES, LH_ENGINES, LH_INSTANCE_MANAGERS, LH_NODES, LH_REPLICAS, NODES,
+        PODS,
+    },
+    make::{
+        conditions, deleting, entries, name, namespace, object, owned_by, stable_hex, text,
+        would_change,
+    },
     pods,
     scene::{Change, Scene},
 };
@@ -15,18 +21,27 @@ pub(crate) const IMAGE: &str = "docker.io/longhornio/longhorn-instance-manager:v
 
 /// The name of a node's instance manager.
 pub(crate) fn name_for(node: &str) -> String {
-    format!("instance-manager-{}", stable_hex(&format!("{IMAGE}/{node}"), 32))
+    format!(
+        "instance-manager-{}",
+        stable_hex(&format!("{IMAGE}/{node}"), 32)
+    )
 }
 
 pub(crate) fn keep(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     for node in node_names(scene) {
-        if manager_ready(scene, &node) && scene.get(&LH_INSTANCE_MANAGERS, NAMESPACE, &name_for(&node)).is_none() {
+        if manager_ready(scene, &node)
+            && scene
+                .get(&LH_INSTANCE_MANAGERS, NAMESPACE, &name_for(&node))
+                .is_none()
+        {
             changes.push(Change::Create(manager(&node)));
         }
     }
     for manager in scene.list(&LH_INSTANCE_MANAGERS) {
         let node = text(&manager["spec"]["nodeID"]).to_owned();
-        if scene.get(&LH_NODES, NAMESPACE, &node).is_none() || scene.get(&NODES, "", &node).is_none() {
+        if scene.get(&LH_NODES, NAMESPACE, &node).is_none()
+            || scene.get(&NODES, "", &node).is_none()
+        {
             if !deleting(&manager) {
                 changes.push(Change::delete(&LH_INSTANCE_MANAGERS, &manager));
             }
@@ -100,8 +115,13 @@ fn run(scene: &Scene<'_>, manager: &Value, node: &str, changes: &mut Vec<Change>
 /// A PodDisruptionBudget for each instance manager. It goes only when the node is cordoned, no engine runs there and
 /// every replica on it has a healthy copy elsewhere (`block-if-contains-last-replica`).
 fn guard(scene: &Scene<'_>, manager: &Value, node: &str, changes: &mut Vec<Change>) {
-    let cordoned = scene.get(&NODES, "", node).is_some_and(|it| it["spec"]["unschedulable"] == true);
-    let engines = scene.list(&LH_ENGINES).iter().any(|engine| engine["spec"]["nodeID"] == node);
+    let cordoned = scene
+        .get(&NODES, "", node)
+        .is_some_and(|it| it["spec"]["unschedulable"] == true);
+    let engines = scene
+        .list(&LH_ENGINES)
+        .iter()
+        .any(|engine| engine["spec"]["nodeID"] == node);
     let wanted = !cordoned || engines || holds_last(scene, node);
     let there = scene.get(&BUDGETS, NAMESPACE, name(manager));
     match there {
@@ -121,19 +141,23 @@ fn guard(scene: &Scene<'_>, manager: &Value, node: &str, changes: &mut Vec<Chang
 }
 
 fn healthy(replica: &Value) -> bool {
-    !text(&replica["spec"]["healthyAt"]).is_empty() && text(&replica["spec"]["failedAt"]).is_empty() && !deleting(replica)
+    !text(&replica["spec"]["healthyAt"]).is_empty()
+        && text(&replica["spec"]["failedAt"]).is_empty()
+        && !deleting(replica)
 }
 
 /// Whether a node holds the last healthy replica of some volume.
 fn holds_last(scene: &Scene<'_>, node: &str) -> bool {
     let all = scene.list(&LH_REPLICAS);
-    all.iter().filter(|replica| replica["spec"]["nodeID"] == node && healthy(replica)).any(|replica| {
-        !all.iter().any(|other| {
-            other["spec"]["volumeName"] == replica["spec"]["volumeName"]
-                && other["spec"]["nodeID"] != node
-                && healthy(other)
+    all.iter()
+        .filter(|replica| replica["spec"]["nodeID"] == node && healthy(replica))
+        .any(|replica| {
+            !all.iter().any(|other| {
+                other["spec"]["volumeName"] == replica["spec"]["volumeName"]
+                    && other["spec"]["nodeID"] != node
+                    && healthy(other)
+            })
         })
-    })
 }
 
 /// On which nodes the engine's binary is.
@@ -165,6 +189,10 @@ fn images(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         if would_change(&image["status"], &status) {
             changes.push(Change::status(&LH_ENGINE_IMAGES, &image, status));
         }
-        debug_assert_eq!(namespace(&image), NAMESPACE, "engine images live in Longhorn's namespace");
+        debug_assert_eq!(
+            namespace(&image),
+            NAMESPACE,
+            "engine images live in Longhorn's namespace"
+        );
     }
 }

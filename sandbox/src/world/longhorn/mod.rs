@@ -44,7 +44,9 @@ impl Actor for Longhorn {
 /// A pod of Longhorn's own on a node, by a label.
 fn pod_on(scene: &Scene<'_>, node: &str, key: &str, value: &str) -> Option<Arc<Value>> {
     scene.list(&PODS).into_iter().find(|pod| {
-        namespace(pod) == NAMESPACE && pod["metadata"]["labels"][key] == value && pod["spec"]["nodeName"] == node
+        namespace(pod) == NAMESPACE
+            && pod["metadata"]["labels"][key] == value
+            && pod["spec"]["nodeName"] == node
     })
 }
 
@@ -53,7 +55,8 @@ fn manager_ready(scene: &Scene<'_>, node: &str) -> bool {
 }
 
 fn instance_manager_ready(scene: &Scene<'_>, node: &str) -> bool {
-    pod_on(scene, node, "longhorn.io/component", "instance-manager").is_some_and(|pod| pods::is_ready(&pod))
+    pod_on(scene, node, "longhorn.io/component", "instance-manager")
+        .is_some_and(|pod| pods::is_ready(&pod))
 }
 
 /// The disk of a node on which a new replica may be placed, if the node can take one at all.
@@ -77,10 +80,15 @@ fn usable_disk(scene: &Scene<'_>, node: &str) -> Option<String> {
     entries(&spec["disks"]).find_map(|(disk, wish)| {
         let status = &there["status"]["diskStatus"][disk];
         let holds = |kind: &str| {
-            items(&status["conditions"]).iter().any(|it| it["type"] == kind && it["status"] == "True")
+            items(&status["conditions"])
+                .iter()
+                .any(|it| it["type"] == kind && it["status"] == "True")
         };
-        (wish["allowScheduling"] == true && wish["evictionRequested"] != true && holds("Ready") && holds("Schedulable"))
-            .then(|| text(&status["diskUUID"]).to_owned())
+        (wish["allowScheduling"] == true
+            && wish["evictionRequested"] != true
+            && holds("Ready")
+            && holds("Schedulable"))
+        .then(|| text(&status["diskUUID"]).to_owned())
     })
 }
 

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::world::{
     kinds::{LH_NODES, LH_SETTINGS, NODES},
-    make::{condition, conditions, deleting, entries, name, namespace, object, text, uid_of, would_change},
+    make::{
+        condition, conditions, deleting, entries, name, namespace, object, text, uid_of,
+        would_change,
+    },
     pods,
     scene::{Change, Scene},
 };
@@ -75,14 +78,23 @@ fn report(scene: &Scene<'_>, node: &Value, machine: &Value, changes: &mut Vec<Ch
     let new = name(node) == scene.cast.node;
     let manager = manager_ready(scene, name(node));
     let ready = not_ready(scene, node, machine);
-    let mut list = vec![told("Ready", ready.clone()), told("Schedulable", not_schedulable(machine))];
+    let mut list = vec![
+        told("Ready", ready.clone()),
+        told("Schedulable", not_schedulable(machine)),
+    ];
     // The environment is looked at by the manager on the node itself.
     if manager {
         let packages = (new && scene.fault("longhorn-packages-missing")).then(|| {
-            ("PackagesNotInstalled", format!("Missing packages: [open-iscsi] on node {}", name(node)))
+            (
+                "PackagesNotInstalled",
+                format!("Missing packages: [open-iscsi] on node {}", name(node)),
+            )
         });
         let multipathd = (new && scene.fault("longhorn-multipathd-running")).then(|| {
-            ("MultipathdIsRunning", "multipathd is running with a known issue that affects Longhorn".to_owned())
+            (
+                "MultipathdIsRunning",
+                "multipathd is running with a known issue that affects Longhorn".to_owned(),
+            )
         });
         list.extend([
             told("MountPropagation", None),
@@ -108,25 +120,42 @@ fn report(scene: &Scene<'_>, node: &Value, machine: &Value, changes: &mut Vec<Ch
 fn not_ready(scene: &Scene<'_>, node: &Value, machine: &Value) -> Option<(&'static str, String)> {
     let who = name(node);
     if condition(machine, "Ready") != "True" {
-        return Some(("KubernetesNodeNotReady", format!("Kubernetes node {who} not ready: {}", condition(machine, "Ready"))));
+        return Some((
+            "KubernetesNodeNotReady",
+            format!(
+                "Kubernetes node {who} not ready: {}",
+                condition(machine, "Ready")
+            ),
+        ));
     }
     for kind in ["DiskPressure", "MemoryPressure", "PIDPressure"] {
         if condition(machine, kind) == "True" {
-            return Some(("KubernetesNodePressure", format!("Kubernetes node {who} has pressure: {kind}")));
+            return Some((
+                "KubernetesNodePressure",
+                format!("Kubernetes node {who} has pressure: {kind}"),
+            ));
         }
     }
     match pod_on(scene, who, "app", "longhorn-manager") {
-        None => Some(("ManagerPodMissing", format!("manager pod missing: node {who} has no manager pod running on it"))),
-        Some(pod) if !pods::is_ready(&pod) => {
-            Some(("ManagerPodDown", format!("Manager pod {} is not running", name(&pod))))
-        }
+        None => Some((
+            "ManagerPodMissing",
+            format!("manager pod missing: node {who} has no manager pod running on it"),
+        )),
+        Some(pod) if !pods::is_ready(&pod) => Some((
+            "ManagerPodDown",
+            format!("Manager pod {} is not running", name(&pod)),
+        )),
         Some(_) => None,
     }
 }
 
 fn not_schedulable(machine: &Value) -> Option<(&'static str, String)> {
-    (machine["spec"]["unschedulable"] == true)
-        .then(|| ("KubernetesNodeCordoned", format!("Node {} is cordoned", name(machine))))
+    (machine["spec"]["unschedulable"] == true).then(|| {
+        (
+            "KubernetesNodeCordoned",
+            format!("Node {} is cordoned", name(machine)),
+        )
+    })
 }
 
 /// What Longhorn's mutating webhook fills in.

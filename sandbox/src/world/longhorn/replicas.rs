@@ -18,18 +18,38 @@ pub(crate) fn healthy(replica: &Value) -> bool {
 }
 
 /// Keeps the replicas of one volume. `struck` is set for the volume that faults strike.
-pub(crate) fn keep(scene: &Scene<'_>, volume: &Value, own: &[Arc<Value>], struck: bool, changes: &mut Vec<Change>) {
+pub(crate) fn keep(
+    scene: &Scene<'_>,
+    volume: &Value,
+    own: &[Arc<Value>],
+    struck: bool,
+    changes: &mut Vec<Change>,
+) {
     for (index, replica) in own.iter().enumerate() {
-        live(scene, volume, replica, struck && strikes(scene, index), changes);
+        live(
+            scene,
+            volume,
+            replica,
+            struck && strikes(scene, index),
+            changes,
+        );
     }
     let mut nodes: BTreeMap<String, usize> = BTreeMap::new();
     for replica in own {
-        *nodes.entry(text(&replica["spec"]["nodeID"]).to_owned()).or_default() += 1;
+        *nodes
+            .entry(text(&replica["spec"]["nodeID"]).to_owned())
+            .or_default() += 1;
     }
-    let wanted = usize::try_from(volume["spec"]["numberOfReplicas"].as_u64().unwrap_or(1)).unwrap_or(1);
-    let leaving: Vec<&Arc<Value>> = own.iter().filter(|replica| leaves(scene, replica)).collect();
-    let lost: Vec<&Arc<Value>> =
-        own.iter().filter(|it| scene.get(&NODES, "", text(&it["spec"]["nodeID"])).is_none()).collect();
+    let wanted =
+        usize::try_from(volume["spec"]["numberOfReplicas"].as_u64().unwrap_or(1)).unwrap_or(1);
+    let leaving: Vec<&Arc<Value>> = own
+        .iter()
+        .filter(|replica| leaves(scene, replica))
+        .collect();
+    let lost: Vec<&Arc<Value>> = own
+        .iter()
+        .filter(|it| scene.get(&NODES, "", text(&it["spec"]["nodeID"])).is_none())
+        .collect();
     let staying = own.len() - leaving.len() - lost.iter().filter(|it| !leaves(scene, it)).count();
     let candidates: Vec<(String, String)> = node_names(scene)
         .into_iter()
@@ -52,19 +72,29 @@ pub(crate) fn keep(scene: &Scene<'_>, volume: &Value, own: &[Arc<Value>], struck
         return;
     }
     if own.len() > wanted {
-        if let Some(extra) = lost.first().or(leaving.first()).copied().or_else(|| doubled(own, &nodes)) {
+        if let Some(extra) = lost
+            .first()
+            .or(leaving.first())
+            .copied()
+            .or_else(|| doubled(own, &nodes))
+        {
             changes.push(Change::delete(&LH_REPLICAS, extra));
         }
         return;
     }
     // Two replicas on one node, and another node could take one: balanced, as the setting asks.
     let crowded = nodes.values().any(|count| *count > 1);
-    let roomy = candidates.iter().find(|(node, _)| !nodes.contains_key(node));
+    let roomy = candidates
+        .iter()
+        .find(|(node, _)| !nodes.contains_key(node));
     if let Some((node, disk)) = roomy
         && crowded
         && !idle
         && setting(scene, "replica-auto-balance") == "best-effort"
-        && scene.timers.waited(&format!("balance/{}", uid_of(volume)), scene.pace.storage_step)
+        && scene.timers.waited(
+            &format!("balance/{}", uid_of(volume)),
+            scene.pace.storage_step,
+        )
     {
         scene.timers.forget(&format!("balance/{}", uid_of(volume)));
         changes.push(Change::Create(fresh(volume, node, disk)));
@@ -72,12 +102,16 @@ pub(crate) fn keep(scene: &Scene<'_>, volume: &Value, own: &[Arc<Value>], struck
 }
 
 fn setting(scene: &Scene<'_>, key: &str) -> String {
-    scene.get(&LH_SETTINGS, NAMESPACE, key).map(|it| text(&it["value"]).to_owned()).unwrap_or_default()
+    scene
+        .get(&LH_SETTINGS, NAMESPACE, key)
+        .map(|it| text(&it["value"]).to_owned())
+        .unwrap_or_default()
 }
 
 /// One of several on a node, or just one.
 fn doubled<'a>(own: &'a [Arc<Value>], nodes: &BTreeMap<String, usize>) -> Option<&'a Arc<Value>> {
-    own.iter().max_by_key(|it| nodes.get(text(&it["spec"]["nodeID"])).copied().unwrap_or(0))
+    own.iter()
+        .max_by_key(|it| nodes.get(text(&it["spec"]["nodeID"])).copied().unwrap_or(0))
 }
 
 /// Whether somebody wants the replica away from where it is.
@@ -90,14 +124,15 @@ fn leaves(scene: &Scene<'_>, replica: &Value) -> bool {
     scene.get(&LH_NODES, NAMESPACE, node).is_some_and(|there| {
         condition(&there, "Ready") == "True"
             && (there["spec"]["evictionRequested"] == true
-                || there["spec"]["disks"]
-                    .as_object()
-                    .is_some_and(|disks| disks.values().any(|disk| disk["evictionRequested"] == true)))
+                || there["spec"]["disks"].as_object().is_some_and(|disks| {
+                    disks.values().any(|disk| disk["evictionRequested"] == true)
+                }))
     })
 }
 
 fn strikes(scene: &Scene<'_>, index: usize) -> bool {
-    scene.fault("longhorn-volume-faulted") || (scene.fault("longhorn-volume-degraded") && index == 0)
+    scene.fault("longhorn-volume-faulted")
+        || (scene.fault("longhorn-volume-degraded") && index == 0)
 }
 
 fn fresh(volume: &Value, node: &str, disk: &str) -> Value {
@@ -123,20 +158,35 @@ fn fresh(volume: &Value, node: &str, disk: &str) -> Value {
 }
 
 /// The life of one replica: built, then healthy, failed with its node or by a fault, well again.
-fn live(scene: &Scene<'_>, volume: &Value, replica: &Value, struck: bool, changes: &mut Vec<Change>) {
+fn live(
+    scene: &Scene<'_>,
+    volume: &Value,
+    replica: &Value,
+    struck: bool,
+    changes: &mut Vec<Change>,
+) {
     let node = text(&replica["spec"]["nodeID"]);
     let spec = &replica["spec"];
     let runs = instance_manager_ready(scene, node) && scene.get(&NODES, "", node).is_some();
     let failed = !text(&spec["failedAt"]).is_empty();
     let key = format!("rebuild/{}", uid_of(replica));
-    let attached = volume["status"]["state"] == "attached" || volume["status"]["state"] == "attaching";
+    let attached =
+        volume["status"]["state"] == "attached" || volume["status"]["state"] == "attaching";
     let in_use = !text(&volume["spec"]["nodeID"]).is_empty();
     if struck || (!runs && in_use) {
         if !failed {
-            changes.push(Change::spec(&LH_REPLICAS, replica, json!({"spec": {"failedAt": now(), "lastFailedAt": now()}})));
+            changes.push(Change::spec(
+                &LH_REPLICAS,
+                replica,
+                json!({"spec": {"failedAt": now(), "lastFailedAt": now()}}),
+            ));
         }
     } else if failed && runs {
-        changes.push(Change::spec(&LH_REPLICAS, replica, json!({"spec": {"failedAt": "", "healthyAt": ""}})));
+        changes.push(Change::spec(
+            &LH_REPLICAS,
+            replica,
+            json!({"spec": {"failedAt": "", "healthyAt": ""}}),
+        ));
     } else if text(&spec["healthyAt"]).is_empty()
         && runs
         && in_use
@@ -144,7 +194,11 @@ fn live(scene: &Scene<'_>, volume: &Value, replica: &Value, struck: bool, change
         && scene.timers.waited(&key, scene.pace.storage_step)
     {
         scene.timers.forget(&key);
-        changes.push(Change::spec(&LH_REPLICAS, replica, json!({"spec": {"healthyAt": now(), "lastHealthyAt": now()}})));
+        changes.push(Change::spec(
+            &LH_REPLICAS,
+            replica,
+            json!({"spec": {"healthyAt": now(), "lastHealthyAt": now()}}),
+        ));
     }
     let running = runs && in_use && !struck;
     let status = json!({

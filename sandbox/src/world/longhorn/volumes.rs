@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::world::{
     kinds::{CLAIMS, LH_ENGINES, LH_REPLICAS, LH_VOLUMES, PODS, VOLUMES},
-    make::{conditions, deleting, entries, items, name, namespace, object, owned_by, text, would_change},
+    make::{
+        conditions, deleting, entries, items, name, namespace, object, owned_by, text, would_change,
+    },
     scene::{Change, Scene},
 };
 
@@ -19,10 +21,16 @@ pub(crate) fn keep(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         if deleting(volume) {
             continue;
         }
-        let own: Vec<Arc<Value>> =
-            all.iter().filter(|it| it["spec"]["volumeName"] == name(volume) && !deleting(it)).cloned().collect();
+        let own: Vec<Arc<Value>> = all
+            .iter()
+            .filter(|it| it["spec"]["volumeName"] == name(volume) && !deleting(it))
+            .cloned()
+            .collect();
         // The oldest volume is the one that faults strike.
-        let struck = volumes.iter().min_by_key(|it| name(it)).is_some_and(|first| name(first) == name(volume));
+        let struck = volumes
+            .iter()
+            .min_by_key(|it| name(it))
+            .is_some_and(|first| name(first) == name(volume));
         replicas::keep(scene, volume, &own, struck, changes);
         engine(scene, volume, &own, changes);
         report(scene, volume, &own, changes);
@@ -53,15 +61,27 @@ fn engine(scene: &Scene<'_>, volume: &Value, own: &[Arc<Value>], changes: &mut V
     };
     let up = !node.is_empty() && instance_manager_ready(scene, node);
     if engine["spec"]["nodeID"] != node {
-        let desire = if node.is_empty() { "stopped" } else { "running" };
-        changes.push(Change::spec(&LH_ENGINES, &engine, json!({"spec": {"nodeID": node, "desireState": desire}})));
+        let desire = if node.is_empty() {
+            "stopped"
+        } else {
+            "running"
+        };
+        changes.push(Change::spec(
+            &LH_ENGINES,
+            &engine,
+            json!({"spec": {"nodeID": node, "desireState": desire}}),
+        ));
     }
     let mut modes: Map<String, Value> = Map::new();
     if up {
         for replica in own {
             let spec = &replica["spec"];
             if text(&spec["failedAt"]).is_empty() {
-                let mode = if text(&spec["healthyAt"]).is_empty() { "WO" } else { "RW" };
+                let mode = if text(&spec["healthyAt"]).is_empty() {
+                    "WO"
+                } else {
+                    "RW"
+                };
                 modes.insert(name(replica).to_owned(), mode.into());
             }
         }
@@ -71,7 +91,11 @@ fn engine(scene: &Scene<'_>, volume: &Value, own: &[Arc<Value>], changes: &mut V
             modes.insert(replica.clone(), Value::Null);
         }
     }
-    let manager = if up { instances::name_for(node) } else { String::new() };
+    let manager = if up {
+        instances::name_for(node)
+    } else {
+        String::new()
+    };
     let status = json!({
         "currentState": if up { "running" } else { "stopped" }, "instanceManagerName": manager,
         "replicaModeMap": modes,
@@ -85,7 +109,10 @@ fn report(scene: &Scene<'_>, volume: &Value, own: &[Arc<Value>], changes: &mut V
     let node = text(&volume["spec"]["nodeID"]);
     let wanted = volume["spec"]["numberOfReplicas"].as_u64().unwrap_or(1);
     let healthy = own.iter().filter(|it| replicas::healthy(it)).count() as u64;
-    let failed = own.iter().filter(|it| !text(&it["spec"]["failedAt"]).is_empty()).count();
+    let failed = own
+        .iter()
+        .filter(|it| !text(&it["spec"]["failedAt"]).is_empty())
+        .count();
     let up = !node.is_empty() && instance_manager_ready(scene, node);
     // Nothing was ever written to a volume that nobody has attached: its replicas count as they are.
     let faulted = !own.is_empty() && failed == own.len();
@@ -120,7 +147,9 @@ fn report(scene: &Scene<'_>, volume: &Value, own: &[Arc<Value>], changes: &mut V
 
 /// Which claim and which pods use the volume.
 fn kubernetes(scene: &Scene<'_>, volume: &Value) -> Value {
-    let Some(held) = scene.get(&VOLUMES, "", name(volume)) else { return json!({"pvName": "", "pvStatus": ""}) };
+    let Some(held) = scene.get(&VOLUMES, "", name(volume)) else {
+        return json!({"pvName": "", "pvStatus": ""});
+    };
     let claim = &held["spec"]["claimRef"];
     let (space, claim_name) = (text(&claim["namespace"]), text(&claim["name"]));
     let claim_bound = scene.get(&CLAIMS, space, claim_name).is_some();

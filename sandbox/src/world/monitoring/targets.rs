@@ -40,18 +40,29 @@ pub(crate) fn all(scene: &Scene<'_>) -> Vec<Target> {
     let mut targets = kubelets(scene);
     for pod in scene.list(&PODS) {
         let app = text(&pod["metadata"]["labels"]["app.kubernetes.io/name"]);
-        let flux = namespace(&pod) == "flux-system" && pod["metadata"]["labels"]["app.kubernetes.io/part-of"] == "flux";
+        let flux = namespace(&pod) == "flux-system"
+            && pod["metadata"]["labels"]["app.kubernetes.io/part-of"] == "flux";
         let (job, port, pool) = match app {
-            "prometheus-node-exporter" => {
-                ("node-exporter", 9100, "serviceMonitor/monitoring/kube-prometheus-stack-prometheus-node-exporter/0")
-            }
-            "kube-state-metrics" => {
-                ("kube-state-metrics", 8080, "serviceMonitor/monitoring/kube-prometheus-stack-kube-state-metrics/0")
-            }
-            "prometheus" => {
-                ("kube-prometheus-stack-prometheus", 9090, "serviceMonitor/monitoring/kube-prometheus-stack-prometheus/0")
-            }
-            _ if flux => ("flux-system/flux-system", 8080, "podMonitor/flux-system/flux-system/0"),
+            "prometheus-node-exporter" => (
+                "node-exporter",
+                9100,
+                "serviceMonitor/monitoring/kube-prometheus-stack-prometheus-node-exporter/0",
+            ),
+            "kube-state-metrics" => (
+                "kube-state-metrics",
+                8080,
+                "serviceMonitor/monitoring/kube-prometheus-stack-kube-state-metrics/0",
+            ),
+            "prometheus" => (
+                "kube-prometheus-stack-prometheus",
+                9090,
+                "serviceMonitor/monitoring/kube-prometheus-stack-prometheus/0",
+            ),
+            _ if flux => (
+                "flux-system/flux-system",
+                8080,
+                "podMonitor/flux-system/flux-system/0",
+            ),
             _ => continue,
         };
         if !deleting(&pod) && !text(&pod["status"]["podIP"]).is_empty() {
@@ -62,7 +73,10 @@ pub(crate) fn all(scene: &Scene<'_>) -> Vec<Target> {
 }
 
 fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    pairs
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn of_pod(scene: &Scene<'_>, pod: &Value, job: &str, port: u16, pool: &str) -> Target {
@@ -70,21 +84,33 @@ fn of_pod(scene: &Scene<'_>, pod: &Value, job: &str, port: u16, pool: &str) -> T
     let instance = format!("{}:{port}", text(&pod["status"]["podIP"]));
     let struck = scene.fault("target-down") && node == scene.cast.node && job == "node-exporter";
     let error = if struck {
-        Some(format!("Get \"http://{instance}/metrics\": context deadline exceeded"))
+        Some(format!(
+            "Get \"http://{instance}/metrics\": context deadline exceeded"
+        ))
     } else if !pods::is_ready(pod) {
-        Some(format!("Get \"http://{instance}/metrics\": dial tcp {instance}: connect: connection refused"))
+        Some(format!(
+            "Get \"http://{instance}/metrics\": dial tcp {instance}: connect: connection refused"
+        ))
     } else {
         None
     };
     Target {
         labels: labels([
-            ("job", job), ("instance", &instance), ("namespace", namespace(pod)), ("pod", name(pod)),
-            ("container", text(&pod["spec"]["containers"][0]["name"])), ("endpoint", "http-metrics"),
+            ("job", job),
+            ("instance", &instance),
+            ("namespace", namespace(pod)),
+            ("pod", name(pod)),
+            ("container", text(&pod["spec"]["containers"][0]["name"])),
+            ("endpoint", "http-metrics"),
         ]),
         discovered: labels([
-            ("__address__", &instance), ("__meta_kubernetes_namespace", namespace(pod)),
-            ("__meta_kubernetes_pod_name", name(pod)), ("__meta_kubernetes_pod_node_name", node),
-            ("__meta_kubernetes_endpoint_node_name", node), ("__scheme__", "http"), ("job", pool),
+            ("__address__", &instance),
+            ("__meta_kubernetes_namespace", namespace(pod)),
+            ("__meta_kubernetes_pod_name", name(pod)),
+            ("__meta_kubernetes_pod_node_name", node),
+            ("__meta_kubernetes_endpoint_node_name", node),
+            ("__scheme__", "http"),
+            ("job", pool),
         ]),
         pool: pool.to_owned(),
         url: format!("http://{instance}/metrics"),
@@ -105,17 +131,25 @@ fn kubelets(scene: &Scene<'_>) -> Vec<Target> {
             let pool = "serviceMonitor/monitoring/kube-prometheus-stack-kubelet/0";
             Some(Target {
                 labels: labels([
-                    ("job", "kubelet"), ("instance", &instance), ("node", name(node)), ("namespace", "kube-system"),
-                    ("endpoint", "https-metrics"), ("metrics_path", "/metrics"),
+                    ("job", "kubelet"),
+                    ("instance", &instance),
+                    ("node", name(node)),
+                    ("namespace", "kube-system"),
+                    ("endpoint", "https-metrics"),
+                    ("metrics_path", "/metrics"),
                 ]),
                 discovered: labels([
-                    ("__address__", &instance), ("__meta_kubernetes_endpoint_address_target_kind", "Node"),
-                    ("__meta_kubernetes_endpoint_address_target_name", name(node)), ("__scheme__", "https"),
+                    ("__address__", &instance),
+                    ("__meta_kubernetes_endpoint_address_target_kind", "Node"),
+                    ("__meta_kubernetes_endpoint_address_target_name", name(node)),
+                    ("__scheme__", "https"),
                     ("job", pool),
                 ]),
                 pool: pool.to_owned(),
                 url: format!("https://{instance}/metrics"),
-                error: broken.then(|| format!("Get \"https://{instance}/metrics\": context deadline exceeded")),
+                error: broken.then(|| {
+                    format!("Get \"https://{instance}/metrics\": context deadline exceeded")
+                }),
                 node: name(node).to_owned(),
             })
         })

@@ -18,7 +18,11 @@ pub(super) fn objects(cast: &Cast) -> Vec<Value> {
         ("source-controller", "source-controller", "v1.6.2"),
         ("kustomize-controller", "kustomize-controller", "v1.6.1"),
         ("helm-controller", "helm-controller", "v1.3.0"),
-        ("notification-controller", "notification-controller", "v1.6.0"),
+        (
+            "notification-controller",
+            "notification-controller",
+            "v1.6.0",
+        ),
     ] {
         let labels = json!({
             "app": name, "app.kubernetes.io/component": name, "app.kubernetes.io/instance": NAMESPACE,
@@ -29,23 +33,60 @@ pub(super) fn objects(cast: &Cast) -> Vec<Value> {
             &format!("ghcr.io/fluxcd/{image}:{version}"),
             &[("http-prom", 8080), ("healthz", 9440)],
         )]);
-        merge(&mut spec, json!({
-            "serviceAccountName": name, "priorityClassName": "system-cluster-critical",
-            "nodeSelector": {"kubernetes.io/os": "linux"},
-        }));
-        all.push(deployment(NAMESPACE, name, &labels, &json!({"app": name}), spec));
-        all.push(object("v1", "ServiceAccount", NAMESPACE, name, json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "flux"}}})));
+        merge(
+            &mut spec,
+            json!({
+                "serviceAccountName": name, "priorityClassName": "system-cluster-critical",
+                "nodeSelector": {"kubernetes.io/os": "linux"},
+            }),
+        );
+        all.push(deployment(
+            NAMESPACE,
+            name,
+            &labels,
+            &json!({"app": name}),
+            spec,
+        ));
+        all.push(object(
+            "v1",
+            "ServiceAccount",
+            NAMESPACE,
+            name,
+            json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "flux"}}}),
+        ));
     }
     for (name, selector, ingress) in [
-        ("allow-egress", json!({}), json!([{"from": [{"podSelector": {}}]}])),
-        ("allow-scraping", json!({}), json!([{"from": [{"namespaceSelector": {}}], "ports": [{"port": 8080, "protocol": "TCP"}]}])),
-        ("allow-webhooks", json!({"matchLabels": {"app": "notification-controller"}}), json!([{"from": [{"namespaceSelector": {}}]}])),
+        (
+            "allow-egress",
+            json!({}),
+            json!([{"from": [{"podSelector": {}}]}]),
+        ),
+        (
+            "allow-scraping",
+            json!({}),
+            json!([{"from": [{"namespaceSelector": {}}], "ports": [{"port": 8080, "protocol": "TCP"}]}]),
+        ),
+        (
+            "allow-webhooks",
+            json!({"matchLabels": {"app": "notification-controller"}}),
+            json!([{"from": [{"namespaceSelector": {}}]}]),
+        ),
     ] {
-        let mut spec = json!({"podSelector": selector, "ingress": ingress, "policyTypes": ["Ingress"]});
+        let mut spec =
+            json!({"podSelector": selector, "ingress": ingress, "policyTypes": ["Ingress"]});
         if name == "allow-egress" {
-            merge(&mut spec, json!({"egress": [{}], "policyTypes": ["Ingress", "Egress"]}));
+            merge(
+                &mut spec,
+                json!({"egress": [{}], "policyTypes": ["Ingress", "Egress"]}),
+            );
         }
-        all.push(object("networking.k8s.io/v1", "NetworkPolicy", NAMESPACE, name, json!({"spec": spec})));
+        all.push(object(
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            NAMESPACE,
+            name,
+            json!({"spec": spec}),
+        ));
     }
     all.push(object(
         "v1",

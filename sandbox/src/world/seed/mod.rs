@@ -31,7 +31,9 @@ pub(crate) fn find(cast: &Cast, wanted: &[(&str, &str)]) -> Vec<Value> {
     objects(cast)
         .into_iter()
         .filter(|object| {
-            wanted.iter().any(|(kind, name)| object["kind"] == *kind && object["metadata"]["name"] == *name)
+            wanted
+                .iter()
+                .any(|(kind, name)| object["kind"] == *kind && object["metadata"]["name"] == *name)
         })
         .collect()
 }

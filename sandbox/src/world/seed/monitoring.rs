@@ -29,33 +29,89 @@ pub(super) fn objects() -> Vec<Value> {
 fn exporters() -> Vec<Value> {
     let name = "prometheus-node-exporter";
     let mut own = labels(name);
-    merge(&mut own, json!({"jobLabel": "node-exporter", "app.kubernetes.io/component": "metrics"}));
-    let mut spec = restricted(vec![container("node-exporter", "quay.io/prometheus/node-exporter:v1.9.1", &[("http-metrics", 9100)])]);
-    merge(&mut spec, json!({
-        "hostNetwork": true, "hostPID": true, "nodeSelector": {"kubernetes.io/os": "linux"},
-        "tolerations": [{"effect": "NoSchedule", "operator": "Exists"}],
-        "volumes": [{"name": "root", "hostPath": {"path": "/"}}],
-    }));
+    merge(
+        &mut own,
+        json!({"jobLabel": "node-exporter", "app.kubernetes.io/component": "metrics"}),
+    );
+    let mut spec = restricted(vec![container(
+        "node-exporter",
+        "quay.io/prometheus/node-exporter:v1.9.1",
+        &[("http-metrics", 9100)],
+    )]);
+    merge(
+        &mut spec,
+        json!({
+            "hostNetwork": true, "hostPID": true, "nodeSelector": {"kubernetes.io/os": "linux"},
+            "tolerations": [{"effect": "NoSchedule", "operator": "Exists"}],
+            "volumes": [{"name": "root", "hostPath": {"path": "/"}}],
+        }),
+    );
     let state = "kube-state-metrics";
     let operator = "kube-prometheus-stack-prometheus-operator";
     vec![
-        daemon_set(NAMESPACE, "kube-prometheus-stack-prometheus-node-exporter", &own, &labels(name), spec),
-        service(NAMESPACE, "kube-prometheus-stack-prometheus-node-exporter", &own, &labels(name), &[("http-metrics", 9100, "http-metrics")]),
-        deployment(NAMESPACE, "kube-prometheus-stack-kube-state-metrics", &labels(state), &labels(state), restricted(vec![
-            container(state, "registry.k8s.io/kube-state-metrics/kube-state-metrics:v2.16.0", &[("http", 8080)]),
-        ])),
-        service(NAMESPACE, "kube-prometheus-stack-kube-state-metrics", &labels(state), &labels(state), &[("http", 8080, "http")]),
-        deployment(NAMESPACE, operator, &labels(operator), &labels(operator), restricted(vec![
-            container("operator", "quay.io/prometheus-operator/prometheus-operator:v0.84.0", &[("https", 10250)]),
-        ])),
+        daemon_set(
+            NAMESPACE,
+            "kube-prometheus-stack-prometheus-node-exporter",
+            &own,
+            &labels(name),
+            spec,
+        ),
+        service(
+            NAMESPACE,
+            "kube-prometheus-stack-prometheus-node-exporter",
+            &own,
+            &labels(name),
+            &[("http-metrics", 9100, "http-metrics")],
+        ),
+        deployment(
+            NAMESPACE,
+            "kube-prometheus-stack-kube-state-metrics",
+            &labels(state),
+            &labels(state),
+            restricted(vec![container(
+                state,
+                "registry.k8s.io/kube-state-metrics/kube-state-metrics:v2.16.0",
+                &[("http", 8080)],
+            )]),
+        ),
+        service(
+            NAMESPACE,
+            "kube-prometheus-stack-kube-state-metrics",
+            &labels(state),
+            &labels(state),
+            &[("http", 8080, "http")],
+        ),
+        deployment(
+            NAMESPACE,
+            operator,
+            &labels(operator),
+            &labels(operator),
+            restricted(vec![container(
+                "operator",
+                "quay.io/prometheus-operator/prometheus-operator:v0.84.0",
+                &[("https", 10250)],
+            )]),
+        ),
     ]
 }
 
 fn prometheus() -> Vec<Value> {
     let mut all = Vec::new();
     for (kind, app, image, port, claim) in [
-        ("Prometheus", "prometheus", "quay.io/prometheus/prometheus:v3.4.1", 9090, "10Gi"),
-        ("Alertmanager", "alertmanager", "quay.io/prometheus/alertmanager:v0.28.1", 9093, "1Gi"),
+        (
+            "Prometheus",
+            "prometheus",
+            "quay.io/prometheus/prometheus:v3.4.1",
+            9090,
+            "10Gi",
+        ),
+        (
+            "Alertmanager",
+            "alertmanager",
+            "quay.io/prometheus/alertmanager:v0.28.1",
+            9093,
+            "1Gi",
+        ),
     ] {
         let custom = format!("{RELEASE}-{app}");
         let custom = custom.as_str();
@@ -66,9 +122,13 @@ fn prometheus() -> Vec<Value> {
         });
         let select = json!({"app.kubernetes.io/name": app, "operator.prometheus.io/name": custom});
         let set = format!("{app}-{custom}");
-        let mut stateful = stateful_set(NAMESPACE, &set, &pod, &select, restricted(vec![
-            container(app, image, &[("http-web", port)]),
-        ]));
+        let mut stateful = stateful_set(
+            NAMESPACE,
+            &set,
+            &pod,
+            &select,
+            restricted(vec![container(app, image, &[("http-web", port)])]),
+        );
         stateful["spec"]["serviceName"] = format!("{app}-operated").into();
         stateful["spec"]["volumeClaimTemplates"] = json!([{
             "metadata": {"name": "db"},
@@ -79,23 +139,39 @@ fn prometheus() -> Vec<Value> {
         }]);
         all.push(stateful);
         let mut front = release();
-        merge(&mut front, json!({"app": format!("{RELEASE}-{app}"), "self-monitor": "true"}));
-        all.push(service(NAMESPACE, custom, &front, &select, &[("http-web", port, "http-web")]));
-        let mut operated = service(NAMESPACE, &format!("{app}-operated"), &json!({"operated-prometheus": "true"}), &json!({"app.kubernetes.io/name": app}), &[("http-web", port, "http-web")]);
+        merge(
+            &mut front,
+            json!({"app": format!("{RELEASE}-{app}"), "self-monitor": "true"}),
+        );
+        all.push(service(
+            NAMESPACE,
+            custom,
+            &front,
+            &select,
+            &[("http-web", port, "http-web")],
+        ));
+        let mut operated = service(
+            NAMESPACE,
+            &format!("{app}-operated"),
+            &json!({"operated-prometheus": "true"}),
+            &json!({"app.kubernetes.io/name": app}),
+            &[("http-web", port, "http-web")],
+        );
         operated["spec"]["clusterIP"] = "None".into();
         all.push(operated);
         let selector = json!({"matchLabels": {"release": RELEASE}});
         let stamp = crate::world::make::now();
-        let told = |kind: &str| {
-            json!({"type": kind, "status": "True", "reason": "", "message": "", "observedGeneration": 1, "lastTransitionTime": stamp})
-        };
+        let told = |kind: &str| json!({"type": kind, "status": "True", "reason": "", "message": "", "observedGeneration": 1, "lastTransitionTime": stamp});
         let mut spec = json!({"replicas": 1, "version": image.rsplit_once(':').map_or("", |(_, version)| version)});
         if app == "prometheus" {
-            merge(&mut spec, json!({
-                "serviceMonitorSelector": selector, "podMonitorSelector": selector, "ruleSelector": selector,
-                "serviceMonitorNamespaceSelector": {}, "podMonitorNamespaceSelector": {}, "ruleNamespaceSelector": {},
-                "scrapeInterval": "30s", "serviceAccountName": custom,
-            }));
+            merge(
+                &mut spec,
+                json!({
+                    "serviceMonitorSelector": selector, "podMonitorSelector": selector, "ruleSelector": selector,
+                    "serviceMonitorNamespaceSelector": {}, "podMonitorNamespaceSelector": {}, "ruleNamespaceSelector": {},
+                    "scrapeInterval": "30s", "serviceAccountName": custom,
+                }),
+            );
         }
         all.push(object(API, kind, NAMESPACE, custom, json!({
             "metadata": {"labels": release()}, "spec": spec,
@@ -111,10 +187,24 @@ fn prometheus() -> Vec<Value> {
 fn grafana() -> Vec<Value> {
     let own = labels("grafana");
     vec![
-        deployment(NAMESPACE, "kube-prometheus-stack-grafana", &own, &own, restricted(vec![
-            container("grafana", "docker.io/grafana/grafana:12.0.1", &[("grafana", 3000)]),
-        ])),
-        service(NAMESPACE, "kube-prometheus-stack-grafana", &own, &own, &[("http-web", 80, "grafana")]),
+        deployment(
+            NAMESPACE,
+            "kube-prometheus-stack-grafana",
+            &own,
+            &own,
+            restricted(vec![container(
+                "grafana",
+                "docker.io/grafana/grafana:12.0.1",
+                &[("grafana", 3000)],
+            )]),
+        ),
+        service(
+            NAMESPACE,
+            "kube-prometheus-stack-grafana",
+            &own,
+            &own,
+            &[("http-web", 80, "grafana")],
+        ),
     ]
 }
 

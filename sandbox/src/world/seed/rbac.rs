@@ -14,7 +14,13 @@ fn bootstrap() -> Value {
 }
 
 fn role(name: &str, rules: Value) -> Value {
-    object(API, "ClusterRole", "", name, json!({"metadata": bootstrap(), "rules": rules}))
+    object(
+        API,
+        "ClusterRole",
+        "",
+        name,
+        json!({"metadata": bootstrap(), "rules": rules}),
+    )
 }
 
 fn binding(name: &str, role: &str, subjects: Value, own: Value) -> Value {
@@ -38,24 +44,41 @@ fn account(namespace: &str, name: &str) -> Value {
 pub(super) fn objects() -> Vec<Value> {
     vec![
         // Not bound to anybody: the node authorizer gives nodes their rights.
-        role("system:node", json!([
-            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["create", "get", "list", "watch"]},
-            {"apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch", "update"]},
-            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "delete", "get", "patch", "update"]},
-            {"apiGroups": ["storage.k8s.io"], "resources": ["csinodes"], "verbs": ["create", "delete", "get", "patch", "update"]},
-        ])),
+        role(
+            "system:node",
+            json!([
+                {"apiGroups": [""], "resources": ["nodes"], "verbs": ["create", "get", "list", "watch"]},
+                {"apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch", "update"]},
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "delete", "get", "patch", "update"]},
+                {"apiGroups": ["storage.k8s.io"], "resources": ["csinodes"], "verbs": ["create", "delete", "get", "patch", "update"]},
+            ]),
+        ),
         binding("system:node", "system:node", json!([]), bootstrap()),
         // Flux reconciles anything: its two appliers are administrators by design.
         binding(
             "cluster-reconciler-flux-system",
             "cluster-admin",
-            json!([account("flux-system", "kustomize-controller"), account("flux-system", "helm-controller")]),
+            json!([
+                account("flux-system", "kustomize-controller"),
+                account("flux-system", "helm-controller")
+            ]),
             json!({"labels": {"app.kubernetes.io/instance": "flux-system", "app.kubernetes.io/part-of": "flux"}}),
         ),
-        object(API, "ClusterRole", "", "longhorn-role", json!({"rules": [
-            {"apiGroups": ["longhorn.io"], "resources": ["volumes", "replicas", "engines", "nodes", "settings"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"]},
-            {"apiGroups": [""], "resources": ["pods", "nodes", "persistentvolumes", "persistentvolumeclaims"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"]},
-        ]})),
-        binding("longhorn-bind", "longhorn-role", json!([account("longhorn-system", "longhorn-service-account")]), json!({})),
+        object(
+            API,
+            "ClusterRole",
+            "",
+            "longhorn-role",
+            json!({"rules": [
+                {"apiGroups": ["longhorn.io"], "resources": ["volumes", "replicas", "engines", "nodes", "settings"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"]},
+                {"apiGroups": [""], "resources": ["pods", "nodes", "persistentvolumes", "persistentvolumeclaims"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"]},
+            ]}),
+        ),
+        binding(
+            "longhorn-bind",
+            "longhorn-role",
+            json!([account("longhorn-system", "longhorn-service-account")]),
+            json!({}),
+        ),
     ]
 }

@@ -20,21 +20,41 @@ pub(super) fn objects(cast: &Cast) -> Vec<Value> {
     all.extend(dns());
     all.extend(metrics());
     all.extend(local_path());
-    for (name, value) in [("system-node-critical", 2_000_001_000_u64), ("system-cluster-critical", 2_000_000_000), ("longhorn-critical", 1_000_000_000)] {
+    for (name, value) in [
+        ("system-node-critical", 2_000_001_000_u64),
+        ("system-cluster-critical", 2_000_000_000),
+        ("longhorn-critical", 1_000_000_000),
+    ] {
         let body = json!({"value": value, "globalDefault": false, "description": "", "preemptionPolicy": "PreemptLowerPriority"});
-        all.push(object("scheduling.k8s.io/v1", "PriorityClass", "", name, body));
+        all.push(object(
+            "scheduling.k8s.io/v1",
+            "PriorityClass",
+            "",
+            name,
+            body,
+        ));
     }
     all
 }
 
 fn kubernetes_service() -> Value {
-    let mut kubernetes =
-        service("default", "kubernetes", &json!({"component": "apiserver", "provider": "kubernetes"}), &Value::Null, &[("https", 443, "6443")]);
-    merge(&mut kubernetes, json!({"spec": {
-        "clusterIP": "10.43.0.1", "clusterIPs": ["10.43.0.1"], "ipFamilies": ["IPv4"],
-        "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster", "sessionAffinity": "None",
-    }}));
-    kubernetes["spec"].as_object_mut().map(|spec| spec.remove("selector"));
+    let mut kubernetes = service(
+        "default",
+        "kubernetes",
+        &json!({"component": "apiserver", "provider": "kubernetes"}),
+        &Value::Null,
+        &[("https", 443, "6443")],
+    );
+    merge(
+        &mut kubernetes,
+        json!({"spec": {
+            "clusterIP": "10.43.0.1", "clusterIPs": ["10.43.0.1"], "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster", "sessionAffinity": "None",
+        }}),
+    );
+    kubernetes["spec"]
+        .as_object_mut()
+        .map(|spec| spec.remove("selector"));
     kubernetes
 }
 
@@ -80,20 +100,39 @@ fn dns() -> Vec<Value> {
         "docker.io/rancher/mirrored-coredns-coredns:1.12.3",
         &[("dns-tcp", 53), ("metrics", 9153)],
     )]);
-    merge(&mut spec, json!({
-        "priorityClassName": "system-cluster-critical", "serviceAccountName": "coredns", "dnsPolicy": "Default",
-        "nodeSelector": {"kubernetes.io/os": "linux"},
-        "tolerations": [
-            {"key": "CriticalAddonsOnly", "operator": "Exists"},
-            {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"},
+    merge(
+        &mut spec,
+        json!({
+            "priorityClassName": "system-cluster-critical", "serviceAccountName": "coredns", "dnsPolicy": "Default",
+            "nodeSelector": {"kubernetes.io/os": "linux"},
+            "tolerations": [
+                {"key": "CriticalAddonsOnly", "operator": "Exists"},
+                {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"},
+            ],
+        }),
+    );
+    let mut kube_dns = service(
+        SYSTEM,
+        "kube-dns",
+        &select,
+        &select,
+        &[
+            ("dns", 53, "53"),
+            ("dns-tcp", 53, "53"),
+            ("metrics", 9153, "9153"),
         ],
-    }));
-    let mut kube_dns = service(SYSTEM, "kube-dns", &select, &select, &[("dns", 53, "53"), ("dns-tcp", 53, "53"), ("metrics", 9153, "9153")]);
+    );
     kube_dns["spec"]["ports"][0]["protocol"] = "UDP".into();
-    merge(&mut kube_dns, json!({"spec": {"clusterIP": DNS_ADDRESS, "clusterIPs": [DNS_ADDRESS], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}}));
+    merge(
+        &mut kube_dns,
+        json!({"spec": {"clusterIP": DNS_ADDRESS, "clusterIPs": [DNS_ADDRESS], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}}),
+    );
     vec![
         config_map("coredns", json!({"Corefile": COREFILE, "NodeHosts": ""})),
-        config_map("cluster-dns", json!({"clusterDNS": DNS_ADDRESS, "clusterDomain": "cluster.local"})),
+        config_map(
+            "cluster-dns",
+            json!({"clusterDNS": DNS_ADDRESS, "clusterDomain": "cluster.local"}),
+        ),
         deployment(SYSTEM, "coredns", &labels, &select, spec),
         kube_dns,
     ]
@@ -106,10 +145,19 @@ fn metrics() -> Vec<Value> {
         "docker.io/rancher/mirrored-metrics-server:v0.8.0",
         &[("https", 10250)],
     )]);
-    merge(&mut spec, json!({"priorityClassName": "system-node-critical", "serviceAccountName": "metrics-server"}));
+    merge(
+        &mut spec,
+        json!({"priorityClassName": "system-node-critical", "serviceAccountName": "metrics-server"}),
+    );
     vec![
         deployment(SYSTEM, "metrics-server", &labels, &labels, spec),
-        service(SYSTEM, "metrics-server", &labels, &labels, &[("https", 443, "https")]),
+        service(
+            SYSTEM,
+            "metrics-server",
+            &labels,
+            &labels,
+            &[("https", 443, "https")],
+        ),
         object(
             "apiregistration.k8s.io/v1",
             "APIService",
@@ -132,13 +180,19 @@ fn local_path() -> Vec<Value> {
         "docker.io/rancher/local-path-provisioner:v0.0.31",
         &[],
     )]);
-    merge(&mut spec, json!({"serviceAccountName": "local-path-provisioner-service-account"}));
+    merge(
+        &mut spec,
+        json!({"serviceAccountName": "local-path-provisioner-service-account"}),
+    );
     vec![
-        config_map("local-path-config", json!({
-            "config.json": config.to_string(), "helperPod.yaml": helper,
-            "setup": "#!/bin/sh\nset -eu\nmkdir -m 0777 -p \"${VOL_DIR}\"\n",
-            "teardown": "#!/bin/sh\nset -eu\nrm -rf \"${VOL_DIR}\"\n",
-        })),
+        config_map(
+            "local-path-config",
+            json!({
+                "config.json": config.to_string(), "helperPod.yaml": helper,
+                "setup": "#!/bin/sh\nset -eu\nmkdir -m 0777 -p \"${VOL_DIR}\"\n",
+                "teardown": "#!/bin/sh\nset -eu\nrm -rf \"${VOL_DIR}\"\n",
+            }),
+        ),
         deployment(SYSTEM, "local-path-provisioner", &labels, &labels, spec),
         object(
             "storage.k8s.io/v1",
