@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    apply, defaults,
+    apply, defaults, node_restriction,
     refusal::{Cause, Refusal},
     resource::Resource,
     transaction::Transaction,
@@ -78,6 +78,7 @@ impl Writer<'_> {
                 keep_allocations(old, &mut new);
             }
         }
+        node_restriction::check_labels(self.call, old, &new)?;
         if old["metadata"].get("deletionTimestamp").is_some() {
             let before = old["metadata"]["finalizers"]
                 .as_array()

@@ -28,6 +28,7 @@ mod handle;
 mod jsonpath;
 mod listing;
 mod node_authorizer;
+mod node_restriction;
 mod openapi;
 mod patch;
 mod plain;

@@ -84,7 +84,11 @@ fn health(core: &Core, call: &Call, endpoint: &str, single: Option<&str>) -> Ans
         .filter(|(name, _)| single.is_none_or(|s| s == name))
         // Readiness asks more than liveness does.
         .filter(|(name, _)| {
-            endpoint != "livez" || !matches!(name.as_str(), "etcd-readiness" | "informer-sync" | "shutdown")
+            endpoint != "livez"
+                || !matches!(
+                    name.as_str(),
+                    "etcd-readiness" | "informer-sync" | "shutdown"
+                )
         })
     {
         match result {

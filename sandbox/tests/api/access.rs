@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 
-use crate::support::{World, call, pod, send};
+use crate::support::{World, call, pod, send, send_as};
 
 fn binding(role: &str, subject: Value) -> Value {
     json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": format!("{role}-binding") },
@@ -245,6 +245,16 @@ async fn kubelets_are_authorized_by_their_pods() {
             .await
             .is_ok()
     );
+    let other = send_as(
+        &kubelet,
+        "PATCH",
+        "/api/v1/nodes/n1?dryRun=All",
+        "application/merge-patch+json",
+        "{}",
+    );
+    let refused = other.await.expect_err("another node");
+    let wanted = "node \"n2\" is not allowed to modify node \"n1\"";
+    assert!(refused.message.contains(wanted), "{}", refused.message);
     let admin = world.admin().await;
     let ask = |verb: &str, resource: &str, name: &str| {
         json!({ "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
