@@ -1,1 +1,221 @@
-//! The tests room.
+//! Does it all hold together? What the end-to-end tests stand on.
+//!
+//! A [`TestEnvironment`] is a world of its own: temporary folder, HOME, state and logs, and a sandbox served by the
+//! process of the test, so that the program under test can be killed and started again while the cluster lives.
+
+#![expect(
+    clippy::expect_used,
+    reason = "what a test stands on says by panicking that it cannot go on"
+)]
+
+mod binary;
+mod look;
+mod process;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use sandbox::{Options, Sandbox, Speed, Stage};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+pub use binary::harness as binary;
+pub use process::{Output, Running};
+
+/// No start of the program may take longer than this.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// A world of its own for one test. Everything in it ends and is removed when it is dropped.
+pub struct TestEnvironment {
+    sandbox: Option<Sandbox>,
+    runtime: Runtime,
+    variables: BTreeMap<String, String>,
+    root: TempDir,
+}
+
+impl TestEnvironment {
+    /// Folders and a HOME, and no cluster.
+    #[must_use]
+    pub fn without_cluster() -> Self {
+        let root = tempfile::Builder::new()
+            .prefix("onboarding-test-")
+            .tempdir()
+            .expect("a temporary folder");
+        fs::create_dir(root.path().join("home")).expect("a folder for HOME");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        Self {
+            sandbox: None,
+            runtime,
+            variables: BTreeMap::new(),
+            root,
+        }
+    }
+
+    /// With a cluster that the new node is not in yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::at(Stage::New, &[])
+    }
+
+    /// With a cluster at this stage and with these faults.
+    #[must_use]
+    pub fn at(stage: Stage, faults: &[&str]) -> Self {
+        let mut made = Self::without_cluster();
+        let options = Options {
+            stage,
+            speed: Speed::Test,
+            faults: faults.iter().map(|&name| name.to_owned()).collect(),
+            dir: Some(made.root.path().join("world")),
+            ..Options::default()
+        };
+        let started = made.runtime.block_on(Sandbox::start(options));
+        made.sandbox = Some(started.expect("a sandbox"));
+        made
+    }
+
+    /// The folder that everything is in.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The HOME of the program.
+    #[must_use]
+    pub fn home(&self) -> PathBuf {
+        self.root().join("home")
+    }
+
+    /// The state folder that [`Self::onboard`] and [`Self::onboard_plain`] name.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.root().join("state")
+    }
+
+    /// The log folder that [`Self::onboard`] and [`Self::onboard_plain`] name.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.root().join("logs")
+    }
+
+    /// The cluster.
+    ///
+    /// # Panics
+    /// There is none.
+    #[must_use]
+    pub fn sandbox(&self) -> &Sandbox {
+        self.sandbox.as_ref().expect("a sandbox in this test")
+    }
+
+    /// Where async work of the test runs.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Sets a variable for every later start of the program.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.insert(name.to_owned(), value.into());
+    }
+
+    /// Switches a fault of the cluster.
+    pub fn fault(&self, name: &str, on: bool) {
+        let switched = self.runtime.block_on(self.sandbox().set_fault(name, on));
+        switched.expect("the fault is switched");
+    }
+
+    /// The program with this environment and nothing of the person's who runs the test.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .current_dir(self.root())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.home())
+            .env("TMPDIR", self.root())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("LANG", "C.UTF-8")
+            .envs(&self.variables);
+        command
+    }
+
+    /// Runs the program with exactly these arguments.
+    #[must_use]
+    pub fn harness(&self, arguments: &[&str]) -> Output {
+        self.spawn(arguments).wait()
+    }
+
+    /// Starts the program with exactly these arguments.
+    #[must_use]
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command();
+        command.args(arguments);
+        Running::start(command, self.root())
+    }
+
+    /// Runs the program on the sandbox (`--sandbox=DIR`), with state and logs in this environment.
+    #[must_use]
+    pub fn onboard(&self, arguments: &[&str]) -> Output {
+        self.spawn_onboard(arguments).wait()
+    }
+
+    /// Starts the program on the sandbox (`--sandbox=DIR`), with state and logs in this environment.
+    #[must_use]
+    pub fn spawn_onboard(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command();
+        command
+            .arg(format!("--sandbox={}", self.sandbox().dir().display()))
+            .args(self.folders())
+            .args(arguments);
+        Running::start(command, self.root())
+    }
+
+    /// Runs the program as on a real cluster (`--kubeconfig` and `--repo`), with state and logs in this environment.
+    #[must_use]
+    pub fn onboard_plain(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        command
+            .arg("--kubeconfig")
+            .arg(self.sandbox().kubeconfig())
+            .arg("--repo")
+            .arg(self.sandbox().checkout())
+            .args(self.folders())
+            .args(arguments);
+        Running::start(command, self.root()).wait()
+    }
+
+    /// `--state-dir` and `--log-dir` of this environment.
+    #[must_use]
+    pub fn folders(&self) -> [String; 4] {
+        let text = |path: PathBuf| path.display().to_string();
+        [
+            "--state-dir".to_owned(),
+            text(self.state()),
+            "--log-dir".to_owned(),
+            text(self.logs()),
+        ]
+    }
+}
+
+impl Default for TestEnvironment {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for TestEnvironment {
+    fn drop(&mut self) {
+        if let Some(sandbox) = self.sandbox.take() {
+            self.runtime.block_on(sandbox.shutdown());
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What a test looks at afterwards: reports, git, the record of requests, objects.
+
+use std::{fs, path::Path, process::Command};
+
+use reports::{
+    archive,
+    folder::{LogFolder, StateFolder},
+    model::Report,
+    store::Store,
+};
+use sandbox::api::RequestRecord;
+use serde_json::Value;
+
+use crate::TestEnvironment;
+
+impl TestEnvironment {
+    /// The unfinished report in the state folder, read as the program reads it.
+    #[must_use]
+    pub fn report(&self) -> Option<Report> {
+        let folder = StateFolder::open(&self.state()).ok()??;
+        Some(Store::load(&folder).ok()??.report)
+    }
+
+    /// The newest report in the log folder.
+    ///
+    /// # Panics
+    /// A file there cannot be read.
+    #[must_use]
+    pub fn archived(&self) -> Option<Report> {
+        let folder = LogFolder::open(&self.logs()).ok()??;
+        let history = archive::all(&folder, "k3s2").expect("the archive can be read");
+        assert!(history.damaged.is_empty(), "damaged: {:?}", history.damaged);
+        let newest = history
+            .reports
+            .into_iter()
+            .max_by_key(|one| (one.report.started, one.report.sequence));
+        Some(newest?.report)
+    }
+
+    /// `onboarding-state.json`, null when there is none.
+    #[must_use]
+    pub fn state_json(&self) -> Value {
+        let text = fs::read(self.state().join("onboarding-state.json")).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// What git says in a repository, with nothing of the person's configuration.
+    ///
+    /// # Panics
+    /// It fails.
+    #[must_use]
+    #[track_caller]
+    pub fn git(&self, repository: &Path, arguments: &[&str]) -> String {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(repository)
+            .args(arguments)
+            .env("HOME", self.home())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .output()
+            .expect("git runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "git {arguments:?} failed: {said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        said.trim_end().to_owned()
+    }
+
+    /// The commits of the remote's main, newest first.
+    #[must_use]
+    pub fn commits(&self) -> Vec<String> {
+        let said = self.git(&self.sandbox().remote(), &["rev-list", "main"]);
+        said.lines().map(str::to_owned).collect()
+    }
+
+    /// Head, index, work tree and references of the checkout and the remote as one text, to compare before and after.
+    #[must_use]
+    pub fn repository_state(&self) -> String {
+        let (checkout, remote) = (self.sandbox().checkout(), self.sandbox().remote());
+        [
+            self.git(&checkout, &["for-each-ref"]),
+            self.git(&checkout, &["status", "--porcelain=v2", "--branch"]),
+            self.git(&checkout, &["ls-files", "--stage"]),
+            self.git(&checkout, &["diff"]),
+            self.git(&remote, &["for-each-ref"]),
+        ]
+        .join("\n--\n")
+    }
+
+    /// The requests so far, without those of the cluster's own programs.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.sandbox().requests()
+    }
+
+    /// Those of them that change something, from the `since`th request on.
+    #[must_use]
+    pub fn changes(&self, since: usize) -> Vec<RequestRecord> {
+        let all = self.requests().into_iter().skip(since);
+        all.filter(RequestRecord::mutates).collect()
+    }
+
+    /// An object by its path, null when it is not there; asked with `kubectl`-like plain GET as the administrator.
+    ///
+    /// # Panics
+    /// The API server does not answer.
+    #[must_use]
+    pub fn object(&self, path: &str) -> Value {
+        let kubeconfig = self.sandbox().kubeconfig();
+        self.runtime().block_on(async {
+            let connection = checks::cluster::Connection::open(Some(&kubeconfig), None, "test")
+                .await
+                .expect("a connection");
+            let reader = connection.reader().expect("a reader");
+            reader.json(path).await.unwrap_or_default()
+        })
+    }
+}

@@ -1,0 +1,30 @@
+//! The program as a person meets it: started as a process, on an embedded cluster.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod stories;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+#[test]
+fn every_file_here_is_part_of_the_tests() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runner");
+    let files: BTreeSet<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
+        .filter(|name| name != "main")
+        .collect();
+    let named: BTreeSet<String> = include_str!("main.rs")
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("mod ")?
+                .strip_suffix(';')
+                .map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(files, named);
+}
