@@ -624,3 +624,52 @@ async fn kubectl_shows_the_nodes() {
     }
     sandbox.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_can_be_undone() {
+    let (sandbox, client) = start(options(Stage::Onboarded)).await;
+    for fault in sandbox::faults::catalogue() {
+        sandbox.set_fault(fault.name, true).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        sandbox.set_fault(fault.name, false).await.unwrap();
+    }
+    assert!(sandbox.faults().is_empty());
+    let every = |list: &Value, so: fn(&Value) -> bool| {
+        list["items"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty() && all.iter().all(so))
+    };
+    for (what, path, so) in [
+        (
+            "nodes are well",
+            "/api/v1/nodes",
+            (|it| is(it, "Ready", "True") && it["spec"]["taints"].is_null()) as fn(&Value) -> bool,
+        ),
+        ("pods are well", "/api/v1/pods", |it| {
+            is(it, "Ready", "True")
+        }),
+        ("Flux is well", KUSTOMIZATIONS, |it| is(it, "Ready", "True")),
+        ("daemons are complete", "/apis/apps/v1/daemonsets", |it| {
+            it["status"]["numberReady"] == 2
+        }),
+        ("volumes are well", &format!("{LONGHORN}/volumes"), |it| {
+            it["status"]["robustness"] == "healthy"
+        }),
+        ("disks are well", &format!("{LONGHORN}/nodes"), |it| {
+            disk_is(it, "Schedulable", "True") && it["spec"]["allowScheduling"] == true
+        }),
+    ] {
+        until(&client, what, path, |list| every(list, so)).await;
+    }
+    for path in [
+        "/apis/storage.k8s.io/v1/storageclasses/longhorn",
+        "/apis/storage.k8s.io/v1/csidrivers/driver.longhorn.io",
+        "/apis/metrics.k8s.io/v1beta1/nodes/k3s2",
+    ] {
+        until(&client, "what was missing is back", path, |it| {
+            !it.is_null()
+        })
+        .await;
+    }
+    sandbox.shutdown().await;
+}
