@@ -187,7 +187,7 @@ struct Pace {
 
 fn pace(speed: sandbox::Speed) -> Pace {
     let (poll, limit) = match speed {
-        sandbox::Speed::Test => (50, 10_000),
+        sandbox::Speed::Test => (50, 30_000),
         sandbox::Speed::Demo => (400, 60_000),
     };
     Pace {

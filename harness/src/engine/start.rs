@@ -1,9 +1,9 @@
 //! What every run begins with: which cluster, which repository, and that both can be reached.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use checks::{
-    Poll, Settings,
+    Settings,
     cluster::{Connection, Reader},
     git::{Environment, Repository},
     kinds,
@@ -92,13 +92,9 @@ fn repository(
     Ok((Some(Arc::new(repository)), Some(identity)))
 }
 
-/// Finds the control plane by its role label where its name is not in the cluster, and sets the beat of waits.
+/// Finds the control plane by its role label where its name is not in the cluster.
 async fn settings(options: &Options, reader: &Reader) -> Settings {
     let mut settings = options.settings.clone();
-    if options.sandbox.is_some() {
-        // The embedded cluster's time is compressed, so what cannot be watched is asked more often.
-        settings.poll = Poll(Duration::from_millis(250));
-    }
     let view = View::snapshot(reader.clone());
     let named = view
         .find::<Node>(&kinds::NODES, "", &settings.node.control_plane)
