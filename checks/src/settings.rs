@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::git::Transport;
+
 /// What is wanted, from flags, `onboarding.toml` and defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,6 +69,9 @@ pub struct RepositorySettings {
     pub kustomization: String,
     /// The entry that stands for the new node; `../<node>-node-config/` when empty.
     pub entry: String,
+    /// How to reach the remote. Not in this table of the file: `--push-transport`, or `transport` under `[git]`.
+    #[serde(skip)]
+    pub transport: Transport,
 }
 
 impl Default for RepositorySettings {
@@ -75,6 +80,7 @@ impl Default for RepositorySettings {
             path: None,
             kustomization: "infrastructure/storage/kustomization.yaml".into(),
             entry: String::new(),
+            transport: Transport::default(),
         }
     }
 }

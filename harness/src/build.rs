@@ -82,6 +82,7 @@ fn options(cli: &Cli, environment: Option<OsString>) -> Result<Options, Halt> {
     } else {
         repository.or(settings.repository.path)
     };
+    settings.repository.transport = transport(cli, &config);
     if let Some(sandbox) = &sandbox {
         settings.poll.0 = pace(sandbox.speed).poll;
     }
@@ -115,7 +116,7 @@ fn options(cli: &Cli, environment: Option<OsString>) -> Result<Options, Halt> {
             .map_or(JOBS, std::num::NonZero::get),
         timeouts: limits(cli, &config, sandbox.as_ref()),
         fail_on_warn: fail_on_warn(cli, &config),
-        transport: transport(cli, &config),
+        transport: settings.repository.transport,
         require_signed: cli.require_signed || config.git.require_signed,
         verbose: cli.verbose,
         sandbox,

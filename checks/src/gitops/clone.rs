@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Answer, Check, Context, Criterion, Need, Reason, Verdict, ask,
-    git::{GitError, Oid, SigningKey, Transport, short, url::redacted},
+    git::{GitError, Oid, SigningKey, short, url::redacted},
     kinds::GIT_REPOSITORIES,
 };
 
@@ -289,7 +289,10 @@ async fn remote(cx: &Context) -> Answer {
         Err(verdict) => return Ok(verdict),
     };
     let shown = remote.shown_url();
-    let tip = match repository.remote_tip(&remote, Transport::Auto).await {
+    let tip = match repository
+        .remote_tip(&remote, cx.settings.repository.transport)
+        .await
+    {
         Ok(Some(tip)) => tip,
         Ok(None) => {
             return Ok(refused(&GitError::RemoteBranchAbsent {

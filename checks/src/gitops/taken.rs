@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Answer, Check, Context, Criterion, Need, Reason, Settings, Verdict, ask,
-    git::{EntryState, GitError, Oid, Repository, Resources, Transport, short as short_id},
+    git::{EntryState, GitError, Oid, Repository, Resources, short as short_id},
     kinds::{GIT_REPOSITORIES, KUSTOMIZATIONS},
     resources::{
         condition,
@@ -205,7 +205,10 @@ async fn commit_pushed(cx: &Context) -> Answer {
         Ok(remote) => remote,
         Err(verdict) => return Ok(undecided(verdict, &[])),
     };
-    let tip = match repository.remote_tip(&remote, Transport::Auto).await {
+    let tip = match repository
+        .remote_tip(&remote, cx.settings.repository.transport)
+        .await
+    {
         Ok(Some(tip)) => tip,
         Ok(None) => {
             return Ok(refused(&GitError::RemoteBranchAbsent {
@@ -276,7 +279,10 @@ async fn wanted(cx: &Context) -> Result<String, Verdict> {
     let remote = ask_git(&repository, Repository::followed_remote)
         .await
         .map_err(|verdict| undecided(verdict, &[]))?;
-    match repository.remote_tip(&remote, Transport::Auto).await {
+    match repository
+        .remote_tip(&remote, cx.settings.repository.transport)
+        .await
+    {
         Ok(Some(tip)) => Ok(tip.to_string()),
         Ok(None) => Err(Verdict::error(
             "CouldNotDecide",
