@@ -104,6 +104,10 @@ pub const CHECKS: &[Check] = &[
                 "see what happened to each: kubectl -n NAMESPACE describe pod NAME; kubectl logs --previous",
             ),
             Reason::new(
+                "NothingRanBefore",
+                "nothing to do: every pod of the cluster came with the onboarding or just before it",
+            ),
+            Reason::new(
                 "NoBaseline",
                 "only an ordered run that asked the checks of pre can compare: run it without --skip-validation",
             ),
@@ -232,7 +236,12 @@ async fn workloads_uninterrupted(cx: &Context) -> Answer {
             found.push(format!("Deployment {name}: {lost}"));
         }
     }
-    Ok(if found.is_empty() {
+    Ok(if found.is_empty() && count == 0 {
+        Verdict::skip(
+            "NothingRanBefore",
+            format!("no steady pod is older than 5 minutes before {since}"),
+        )
+    } else if found.is_empty() {
         Verdict::pass(format!("{count} pods that ran before {since} have run on"))
     } else {
         Verdict::fail("Interrupted", found.join("; "))
@@ -491,13 +500,16 @@ mod tests {
         assert!(recovered.message().contains("was not ready for a while"));
         // What came with the onboarding, and what was unsteady before, is not held against it.
         let new = with(pod(later, later, "True", later), &[]).await;
-        assert_eq!(new.reason(), "");
+        assert_eq!(
+            (new.outcome(), new.reason()),
+            (Outcome::Skip, "NothingRanBefore")
+        );
         let known = with(
             pod(long_ago, later, "True", later),
             &["unsteady apps/web: 3 restarts"],
         )
         .await;
-        assert_eq!(known.reason(), "", "{}", known.message());
+        assert_eq!(known.reason(), "NothingRanBefore", "{}", known.message());
     }
 
     #[tokio::test]

@@ -81,12 +81,15 @@ impl Slot {
         T: DeserializeOwned + Send + Sync + 'static,
     {
         let mut receiver = self.content.subscribe();
+        // Only whether it is known is kept: what `wait_for` returns holds the lock for reading, and reading again below
+        // would wait for ever behind a writer that came in between.
         let known = timeout(
             limit,
             receiver.wait_for(|content| !matches!(content, Content::Pending(_))),
         )
-        .await;
-        if known.is_err() {
+        .await
+        .is_ok();
+        if !known {
             return Err(match self.content() {
                 Content::Pending(Some(error)) => error,
                 _ => ReadError::TimedOut {
@@ -158,5 +161,47 @@ fn name_of(object: &Value) -> String {
         name.to_owned()
     } else {
         format!("{namespace}/{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reading_while_the_watch_writes_never_locks_up() {
+        let (done, finished) = mpsc::channel();
+        let slot = Arc::new(Slot::default());
+        let written = Arc::clone(&slot);
+        let writer = move |number: u64| {
+            written.set(Content::Ready(number, Arc::new(vec![json!({"n": number})])));
+        };
+        writer(0);
+        let over = done.clone();
+        thread::spawn(move || {
+            (1..20_000).for_each(writer);
+            let _ = over.send(0);
+        });
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap();
+            let mut read = 0;
+            for _ in 0..20_000 {
+                let limit = Duration::from_secs(5);
+                let list = runtime.block_on(slot.typed_when_ready::<Value>("x", limit));
+                read += list.unwrap().len();
+            }
+            let _ = done.send(read);
+        });
+        let patience = Duration::from_secs(60);
+        let first = finished.recv_timeout(patience).unwrap();
+        let second = finished.recv_timeout(patience).unwrap();
+        assert_eq!(first + second, 20_000);
     }
 }
