@@ -8,8 +8,7 @@ pub(crate) enum Exit {
     Passed = 0,
     /// A check or an action failed; an ordered run can be resumed.
     Failed = 1,
-    /// Usage: unknown option or phase, options that exclude each other.
-    Usage = 2,
+    // 2 is usage: an unknown option or phase, options that exclude each other. clap ends the program with it.
     /// It could not start: kubeconfig, cluster, repository, configuration.
     CannotStart = 3,
     /// The selection is empty or names an unknown check.

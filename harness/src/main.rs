@@ -2,11 +2,6 @@
 //!
 //! This file only dispatches.
 
-#![expect(
-    dead_code,
-    reason = "the engine and what shows it land one after the other"
-)]
-
 mod build;
 mod catalogue;
 mod cleanup;
@@ -33,6 +28,7 @@ mod term;
 #[cfg(test)]
 mod testing;
 mod text;
+mod trace;
 
 use std::process::ExitCode;
 

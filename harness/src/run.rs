@@ -15,6 +15,7 @@ use crate::{
     render, sandbox_mode, selection, signals,
     summary::Summary,
     term::{self, Look},
+    trace,
 };
 
 /// Carries out an ordered run or an inspection.
@@ -23,6 +24,7 @@ use crate::{
 /// It could not start; see [`engine::run`].
 pub(crate) fn run(cli: &Cli) -> Result<Exit, Halt> {
     let mut options = build::from_environment(cli)?;
+    trace::listen(options.verbose);
     selection::choose(&options.selection, catalogue::all())?;
     let runtime = runtime()?;
     let stop = stop_on_signals(&runtime)?;

@@ -59,9 +59,13 @@ pub(crate) async fn merge_patch(
             .body(body.clone())
             .map_err(|error| ActionError::new("Malformed", format!("{what}: {error}")))?;
         let error = match cx.client.request::<Value>(request).await {
-            Ok(object) => return Ok(object),
+            Ok(object) => {
+                tracing::debug!("patched {what}");
+                return Ok(object);
+            }
             Err(error) => error,
         };
+        tracing::debug!("patch of {what}, attempt {attempt}: {error}");
         let (reason, passing) = meaning(&error);
         if !passing || attempt >= 6 || cx.stop.asked() {
             return Err(ActionError::new(

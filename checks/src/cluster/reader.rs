@@ -195,6 +195,7 @@ impl Reader {
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
+        let begun = Instant::now();
         let cause = Meter::cause();
         if let Some(cause) = &cause {
             request = request.extension(Tally::clone(cause));
@@ -227,6 +228,11 @@ impl Reader {
             what: path.into(),
             after: CALL,
         })?;
+        let took = begun.elapsed();
+        match &answered {
+            Ok(raw) => tracing::debug!(status = raw.status.as_u16(), ?took, "{method} {path}"),
+            Err(error) => tracing::debug!(?took, "{method} {path}: {error}"),
+        }
         if let Ok(raw) = &answered {
             let bytes = raw.body.len() as u64;
             self.meter.tally().read(bytes);

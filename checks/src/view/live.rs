@@ -75,6 +75,7 @@ async fn follow(inner: Weak<Inner>, slot: Weak<Slot>, kind: &'static Kind, scope
             }
             Err(error) => {
                 let error = meaning(kind, &error);
+                tracing::debug!("watch of {}: {error}", kind.name());
                 let settled = matches!(
                     error,
                     ReadError::Forbidden { .. } | ReadError::NotServed { .. }

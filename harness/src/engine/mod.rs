@@ -102,7 +102,7 @@ fn inspect(
     }
     let store = Store::begin(None, report, copies(options)).map_err(unwritable)?;
     sink.event(&started(world, &id, false, false, None));
-    let recorder = Arc::new(Recorder::new(store, sink, Arc::clone(&world.settings)));
+    let recorder = Arc::new(Recorder::new(store, sink));
     let run = Run {
         options,
         world,
@@ -164,6 +164,7 @@ fn write(
         options.verbose,
     )
     .map_err(|error| Halt::cannot_start(error.to_string(), "name another folder with --log-dir"))?;
+    crate::trace::attach(&log);
     let log_path = log.path().map(std::path::Path::to_owned);
     let sink: Arc<dyn Sink> = Arc::new(Logbook::new(log, sink));
     sink.event(&started(
@@ -176,7 +177,7 @@ fn write(
     if let Some(warning) = warning {
         sink.event(&Event::Warning(warning));
     }
-    let recorder = Arc::new(Recorder::new(store, sink, Arc::clone(&world.settings)));
+    let recorder = Arc::new(Recorder::new(store, sink));
     let run = Run {
         options,
         world,

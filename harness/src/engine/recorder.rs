@@ -30,18 +30,16 @@ use crate::{
 pub(super) struct Recorder {
     store: Store,
     sink: Arc<dyn Sink>,
-    settings: Arc<Settings>,
     /// The first error of a write that nobody could be told of at the time; the run stops at the next step.
     broken: Mutex<Option<String>>,
     begun: Mutex<Option<Instant>>,
 }
 
 impl Recorder {
-    pub(super) fn new(store: Store, sink: Arc<dyn Sink>, settings: Arc<Settings>) -> Self {
+    pub(super) fn new(store: Store, sink: Arc<dyn Sink>) -> Self {
         Self {
             store,
             sink,
-            settings,
             broken: Mutex::default(),
             begun: Mutex::default(),
         }
@@ -233,11 +231,6 @@ impl Recorder {
             report.finished = Some(Timestamp::now());
             report.exit_code = Some(exit.code());
         })
-    }
-
-    /// Fills names into a text.
-    pub(super) fn fill(&self, text: &str) -> String {
-        self.settings.fill(text)
     }
 }
 
