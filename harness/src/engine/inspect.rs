@@ -28,7 +28,7 @@ impl Run<'_> {
                 continue;
             }
             let before = self.requests();
-            self.recorder.phase_started(phase, checks.len())?;
+            self.recorder.phase_started(phase, checks.len(), |_| true)?;
             let cx = if wait {
                 let live = self.context(View::live(self.world.reader.clone()));
                 let limit = self

@@ -6,6 +6,7 @@
 mod act;
 mod ask;
 mod board;
+mod gate;
 mod group;
 mod inspect;
 mod logbook;

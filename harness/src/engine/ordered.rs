@@ -2,17 +2,18 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use checks::{Check, Context, Need, catalogue, view::View};
+use checks::{Check, Context, catalogue, view::View};
 use phases::{
     Action, ActionContext, Stop, actions,
     order::{Step, steps},
 };
-use reports::model::{ActionState, Case, Ended, Outcome, Phase, PhaseState, Severity};
+use reports::model::{ActionState, Case, Outcome, Phase, PhaseState};
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     act, ask,
     board::{Board, Known, Told},
+    gate::{before, fails, is_left_undone, stops},
     group::{self, Manner},
     recorder::Recorder,
     settle::settle,
@@ -66,7 +67,7 @@ impl Run<'_> {
     fn left_out(&self, phase: Phase) -> Result<PhaseState, Halt> {
         const KEPT: &str = "pre::permissions";
         let before = self.requests();
-        self.recorder.phase_started(phase, 1)?;
+        self.recorder.phase_started(phase, 1, |_| true)?;
         for check in catalogue::of(phase)
             .into_iter()
             .filter(|check| check.id != KEPT)
@@ -86,7 +87,10 @@ impl Run<'_> {
         }
         let kept: Vec<&'static Check> = catalogue::find(KEPT).into_iter().collect();
         self.ask(&kept, self.snapshot(), HashMap::new());
-        let error = self.failure(phase);
+        if self.stop.asked() {
+            return Ok(PhaseState::InProgress);
+        }
+        let error = self.failure(phase, &Selection::default());
         let state = if error.is_some() {
             PhaseState::Failed
         } else {
@@ -107,7 +111,7 @@ impl Run<'_> {
             Step::Action(action) => usize::from(selected(action.id)),
         });
         let done_before = self.actions_done(phase);
-        self.recorder.phase_started(phase, count.sum())?;
+        self.recorder.phase_started(phase, count.sum(), selected)?;
         let limit = self
             .options
             .timeouts
@@ -146,15 +150,28 @@ impl Run<'_> {
             // The phase stays in progress: a resumed run asks it again.
             return Ok(PhaseState::InProgress);
         }
-        let error = self.failure(phase);
+        let error = self.failure(phase, selection);
         let state = if error.is_some() {
             PhaseState::Failed
+        } else if self.is_open(phase) {
+            // Only a part of it was selected: a resumed run must not take it for done.
+            PhaseState::InProgress
         } else {
             PhaseState::Completed
         };
         self.recorder
             .phase_ended(phase, state, error, self.requests() - before)?;
         Ok(state)
+    }
+
+    /// Whether something of a phase was not asked or done yet, or does not hold.
+    fn is_open(&self, phase: Phase) -> bool {
+        let report = self.recorder.report();
+        let ended = |id: &str| report.case(id).and_then(Case::ended).is_some();
+        steps(phase).iter().any(|step| match step {
+            Step::Checks(checks) => checks.iter().any(|check| !ended(check.id)),
+            Step::Action(action) => !ended(action.id),
+        }) || self.failure(phase, &Selection::default()).is_some()
     }
 
     fn group(&self, phase: Phase, checks: &[&'static Check], live: &Context, deadline: Instant) {
@@ -275,34 +292,28 @@ impl Run<'_> {
         let Some(phase) = action.phase().and_then(|phase| report.phase(phase)) else {
             return Vec::new();
         };
-        let stops = |case: &&Case| match case.outcome() {
-            Some(Outcome::Fail | Outcome::Error) => case.severity == Severity::Fail,
-            Some(Outcome::Blocked) => action.requires.contains(&case.id.as_str()),
-            Some(Outcome::Skip) => lacks_right(case, &[action]),
-            Some(Outcome::Pass | Outcome::Warn) | None => false,
-        };
+        let earlier = before(phase.phase, action);
         phase
             .cases
             .iter()
-            .filter(stops)
+            .filter(|case| earlier.contains(&case.id.as_str()) && stops(case, action))
             .map(|case| case.id.clone())
             .collect()
     }
 
-    /// Why a phase fails, if it does.
-    fn failure(&self, phase: Phase) -> Option<String> {
+    /// Why a phase fails by what is selected of it, if it does.
+    fn failure(&self, phase: Phase, selection: &Selection) -> Option<String> {
         let report = self.recorder.report();
         let later: Vec<&Action> = Phase::ALL
             .into_iter()
             .filter(|one| *one >= phase)
             .flat_map(actions::of)
             .collect();
-        let failing = |case: &&Case| match case.outcome() {
-            Some(Outcome::Fail | Outcome::Error) => case.severity == Severity::Fail,
-            Some(Outcome::Skip) => case.severity == Severity::Fail && lacks_right(case, &later),
-            _ => false,
-        };
-        let case = report.phase(phase)?.cases.iter().find(failing)?;
+        let cases = &report.phase(phase)?.cases;
+        let selected = || cases.iter().filter(|case| selection.takes(&case.id));
+        let case = selected()
+            .find(|case| fails(case, &later))
+            .or_else(|| selected().find(|case| is_left_undone(case)))?;
         let ended = case.ended()?;
         Some(format!("{}: {} ({})", ended.reason, ended.message, case.id))
     }
@@ -368,38 +379,5 @@ impl Run<'_> {
     /// Which kind of run this is.
     pub(super) fn purpose(&self) -> Purpose {
         self.options.purpose
-    }
-}
-
-/// Whether a check was skipped for a missing right that one of these actions needs too.
-fn lacks_right(case: &Case, actions: &[&Action]) -> bool {
-    let missing = |ended: &Ended| ended.reason == "MissingPermission";
-    if !case.ended().is_some_and(missing) {
-        return false;
-    }
-    let Some(check) = catalogue::find(&case.id) else {
-        return false;
-    };
-    let shared = |need: &Need| {
-        actions
-            .iter()
-            .any(|action| action.needs.iter().any(|other| same_resource(need, other)))
-    };
-    check.needs.iter().any(shared)
-}
-
-fn same_resource(one: &Need, other: &Need) -> bool {
-    match (one, other) {
-        (
-            Need::Resource {
-                group, resource, ..
-            },
-            Need::Resource {
-                group: other_group,
-                resource: other_resource,
-                ..
-            },
-        ) => group == other_group && resource == other_resource,
-        _ => false,
     }
 }

@@ -82,22 +82,18 @@ impl Recorder {
         broken.get_or_insert(error);
     }
 
-    /// A phase begins; what it found in an earlier start is asked anew, but for actions that are done.
-    pub(super) fn phase_started(&self, phase: Phase, selected: usize) -> Result<(), Halt> {
+    /// A phase begins; what is selected of it is asked anew, but for actions that are done.
+    pub(super) fn phase_started(
+        &self,
+        phase: Phase,
+        count: usize,
+        selected: impl Fn(&str) -> bool,
+    ) -> Result<(), Halt> {
         *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        self.update(|report| {
-            if let Some(one) = report.phase_mut(phase) {
-                one.state = PhaseState::InProgress;
-                one.started.get_or_insert_with(Timestamp::now);
-                one.finished = None;
-                for case in &mut one.cases {
-                    case.progress = Progress::NotStarted;
-                }
-            }
-        })?;
+        self.update(|report| ask_anew(report, phase, selected))?;
         self.tell(&Event::PhaseStarted {
             phase,
-            cases: selected,
+            cases: count,
         });
         Ok(())
     }
@@ -113,7 +109,7 @@ impl Recorder {
         self.update(|report| {
             if let Some(one) = report.phase_mut(phase) {
                 one.state = state;
-                one.finished = Some(Timestamp::now());
+                one.finished = (state != PhaseState::InProgress).then(Timestamp::now);
                 one.requests += requests;
                 // The error of an earlier start is kept as history.
                 if let Some(error) = error {
@@ -234,6 +230,29 @@ impl Recorder {
     }
 }
 
+/// What is selected of a phase is as if it had not been asked. What is not selected stays, and so does what came out of
+/// an action that is done: a run that is killed before it comes to that action must not lose it.
+fn ask_anew(report: &mut Report, phase: Phase, selected: impl Fn(&str) -> bool) {
+    let done: Vec<String> = report
+        .actions
+        .iter()
+        .filter(|action| action.state == ActionState::Done)
+        .map(|action| action.id.clone())
+        .collect();
+    let Some(one) = report.phase_mut(phase) else {
+        return;
+    };
+    one.state = PhaseState::InProgress;
+    one.started.get_or_insert_with(Timestamp::now);
+    one.finished = None;
+    for case in &mut one.cases {
+        let through = matches!(case.outcome(), Some(Outcome::Pass | Outcome::Warn));
+        if selected(&case.id) && !(through && done.contains(&case.id)) {
+            case.progress = Progress::NotStarted;
+        }
+    }
+}
+
 fn open_record<'a>(report: &'a mut Report, id: &str) -> Option<&'a mut ActionRecord> {
     report
         .actions
@@ -243,7 +262,9 @@ fn open_record<'a>(report: &'a mut Report, id: &str) -> Option<&'a mut ActionRec
 }
 
 fn unwritable(error: &str) -> Halt {
-    Halt::cannot_start(
+    // It had started, and what it did so far is for a resumed run to find.
+    Halt::new(
+        Exit::Failed,
         format!("the report cannot be written, so nothing more is done: {error}"),
         "make room or give the folder back, then --resume",
     )
@@ -333,5 +354,57 @@ fn fresh(phase: Phase, settings: &Settings) -> PhaseReport {
         error: String::new(),
         requests: 0,
         cases,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reports::model::Mode;
+
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn asking_anew_keeps_actions_that_are_done_and_what_is_not_selected() {
+        let mut report = testing::report(Mode::Onboard);
+        let phase = Phase::NodeJoinMonitoring;
+        let failed = testing::case("join::ready", Outcome::Fail, "NodeNotReady", "");
+        let mut cases = vec![
+            testing::case("join::registered", Outcome::Pass, "", ""),
+            testing::case("join::label", Outcome::Pass, "", "1 label set"),
+            failed,
+        ];
+        cases[1].kind = Kind::Action;
+        testing::phase(&mut report, phase, PhaseState::Failed, 3, cases);
+        let mut record = ActionRecord {
+            id: "join::label".into(),
+            state: ActionState::Done,
+            started: testing::then(),
+            finished: Some(testing::then()),
+            recorded: std::collections::BTreeMap::new(),
+        };
+        report.actions.push(record.clone());
+        let outcomes = |report: &Report| -> Vec<Option<Outcome>> {
+            let cases = &report.phase(phase).unwrap().cases;
+            cases.iter().map(Case::outcome).collect()
+        };
+
+        let mut part = report.clone();
+        ask_anew(&mut part, phase, |id| id == "join::ready");
+        assert_eq!(
+            outcomes(&part),
+            [Some(Outcome::Pass), Some(Outcome::Pass), None]
+        );
+
+        let mut whole = report.clone();
+        ask_anew(&mut whole, phase, |_| true);
+        assert_eq!(outcomes(&whole), [None, Some(Outcome::Pass), None]);
+        assert_eq!(whole.phase(phase).unwrap().state, PhaseState::InProgress);
+        assert_eq!(whole.phase(phase).unwrap().finished, None);
+
+        record.state = ActionState::Begun;
+        report.actions = vec![record];
+        ask_anew(&mut report, phase, |_| true);
+        assert_eq!(outcomes(&report), [None, None, None], "it was only begun");
     }
 }
