@@ -5,6 +5,8 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod inspect;
+mod interrupted;
 mod stories;
 
 use std::{collections::BTreeSet, fs, path::Path};
