@@ -91,14 +91,24 @@ impl Wait<'_> {
         let mut changes = self.view.changes();
         // What cannot be watched is asked for again at a beat of its own, however often the rest changes.
         let mut beat = begun + jitter(self.poll);
+        let mut last = "no answer came".to_owned();
         let ended = loop {
             changes.mark_unchanged();
-            let (id, seen) = match look().await {
+            // A server that does not answer holds up neither the deadline nor Ctrl-C.
+            let patience = self.deadline.max(Instant::now() + LOOK);
+            let looked = select! {
+                biased;
+                looked = look() => looked,
+                () = self.stop.wait() => break Err(Unmet::Stopped(last)),
+                () = sleep_until(patience) => break Err(Unmet::Deadline(last)),
+            };
+            let (id, seen) = match looked {
                 Look::Done(value) => break Ok(value),
                 Look::Never(error) => break Err(Unmet::Never(error)),
                 Look::NotYet(seen) => (self.id, seen),
                 Look::NotYetFor(id, seen) => (id, seen),
             };
+            last.clone_from(&seen);
             if self.stop.asked() {
                 break Err(Unmet::Stopped(seen));
             }
@@ -135,6 +145,9 @@ impl Wait<'_> {
         ended
     }
 }
+
+/// After the deadline a look is given this long, so that a phase whose time is over still says what it sees.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Three quarters to five quarters of a pause, so that many programs do not ask in step.
 fn jitter(pause: Duration) -> Duration {

@@ -10,6 +10,7 @@ use std::{
 
 use checks::{Check, Context, catalogue};
 use futures::{FutureExt, future::BoxFuture};
+use phases::Stop;
 use reports::model::{Ended, Outcome};
 use tokio::sync::OnceCell;
 
@@ -29,6 +30,7 @@ pub(super) struct Board {
     cells: Mutex<HashMap<&'static str, Arc<OnceCell<Answered>>>>,
     reported: Vec<&'static str>,
     told: Arc<dyn Told>,
+    stop: Stop,
 }
 
 /// An outcome that stands from before.
@@ -51,6 +53,7 @@ impl Board {
         known: HashMap<String, Known>,
         reported: Vec<&'static str>,
         told: Arc<dyn Told>,
+        stop: Stop,
     ) -> Self {
         Self {
             cx,
@@ -58,6 +61,7 @@ impl Board {
             cells: Mutex::default(),
             reported,
             told,
+            stop,
         }
     }
 
@@ -75,6 +79,9 @@ impl Board {
 
     async fn find_out(&self, check: &'static Check) -> Answered {
         let reported = self.reported.contains(&check.id);
+        if self.stop.asked() {
+            return interrupted();
+        }
         let resting = self.rests_on(check).await;
         if reported {
             self.told.begun(check);
@@ -84,10 +91,12 @@ impl Board {
                 ended,
                 hopeless: false,
             },
-            None => {
-                let (ended, hopeless) = ask::ask(check, &self.cx).await;
-                Answered { ended, hopeless }
-            }
+            None => tokio::select! {
+                biased;
+                (ended, hopeless) = ask::ask(check, &self.cx) => Answered { ended, hopeless },
+                // Nobody is told of an end: in the report it has begun and not ended, and a resumed run asks it again.
+                () = self.stop.wait() => return interrupted(),
+            },
         };
         if reported {
             self.told.ended(check, &answered.ended);
@@ -140,5 +149,14 @@ impl Board {
             outcome: answered.ended.outcome,
             message: answered.ended.message,
         })
+    }
+}
+
+/// The answer of a check that was cut off.
+fn interrupted() -> Answered {
+    let message = "the run was asked to end before this was answered".to_owned();
+    Answered {
+        ended: ask::unasked(Outcome::Error, "Interrupted", message, "", Vec::new()),
+        hopeless: true,
     }
 }

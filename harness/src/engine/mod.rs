@@ -17,10 +17,14 @@ mod settle;
 mod start;
 mod state;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
-use phases::Stop;
+use phases::{Stop, wait::Waiting};
 use reports::{
     archive,
     folder::{LogFolder, StateFolder},
@@ -60,7 +64,7 @@ pub(crate) fn run(
     stop: Stop,
 ) -> Result<Ended, Halt> {
     let id = format!("{:08x}", fastrand::u32(..));
-    let world = runtime.block_on(start::find(options, &id))?;
+    let world = runtime.block_on(found(start::find(options, &id), sink.as_ref(), &stop))?;
     match options.purpose {
         Purpose::Inspect { apply: false, wait } => {
             inspect(options, &world, runtime, sink, stop, id, wait)
@@ -83,6 +87,42 @@ pub(crate) fn run(
         }
     }
 }
+
+/// Waits for the cluster to say who it is, and says so while that takes long; Ctrl-C ends it.
+async fn found<T>(
+    finding: impl Future<Output = Result<T, Halt>>,
+    sink: &dyn Sink,
+    stop: &Stop,
+) -> Result<T, Halt> {
+    let begun = Instant::now();
+    let mut finding = std::pin::pin!(finding);
+    let mut told = false;
+    let result = loop {
+        tokio::select! {
+            found = &mut finding => break found,
+            () = stop.wait() => {
+                break Err(Halt::new(Exit::Interrupted, "interrupted before anything was asked", ""));
+            }
+            () = tokio::time::sleep(if told { TELL } else { TELL / 4 }) => {}
+        }
+        told = true;
+        sink.event(&Event::Waiting(Waiting {
+            id: "the cluster".to_owned(),
+            seen: "it has not said yet which one it is".to_owned(),
+            since: begun.elapsed(),
+            limit: FIND,
+        }));
+    };
+    if told {
+        sink.event(&Event::Waited);
+    }
+    result
+}
+
+/// How often a silent beginning is said.
+const TELL: Duration = Duration::from_secs(1);
+/// Two answers, each with all its retries.
+const FIND: Duration = Duration::from_secs(80);
 
 /// Asks a selection: no lock, no folder; the copies that were asked for are all that is written.
 fn inspect(
@@ -195,7 +235,9 @@ fn write(
         Purpose::Inspect { .. } => run.apply(),
     };
     let exit = warned(options, &recorder, ended?);
-    let tables = runtime.block_on(state::look(&run.snapshot()));
+    // Whoever pressed Ctrl-C does not wait for a server that does not answer.
+    let limit = Duration::from_secs(if exit == Exit::Interrupted { 2 } else { 20 });
+    let tables = runtime.block_on(state::look(&run.snapshot(), limit));
     recorder.update(|report| report.state = Some(tables))?;
     recorder.finish(exit)?;
     let report = recorder.report();
@@ -310,4 +352,51 @@ fn named<const N: usize>(files: [(&str, Option<PathBuf>); N]) -> Vec<(String, Pa
         .into_iter()
         .filter_map(|(label, path)| Some((label.to_owned(), path?)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use phases::Stopper;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    impl Sink for Told {
+        fn event(&self, event: &Event) {
+            let word = match event {
+                Event::Waiting(waiting) => waiting.id.clone(),
+                Event::Waited => "waited".to_owned(),
+                _ => "other".to_owned(),
+            };
+            self.0.lock().unwrap().push(word);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_cluster_is_said_and_a_prompt_one_is_not() {
+        let (told, stop) = (Told::default(), Stopper::default().listener());
+        let prompt = found(async { Ok(1) }, &told, &stop).await;
+        assert_eq!(prompt.unwrap(), 1);
+        assert!(told.0.lock().unwrap().is_empty());
+        let slow = async {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            Ok(2)
+        };
+        assert_eq!(found(slow, &told, &stop).await.unwrap(), 2);
+        assert_eq!(*told.0.lock().unwrap(), ["the cluster", "waited"]);
+    }
+
+    #[tokio::test]
+    async fn ctrl_c_does_not_wait_for_a_cluster_that_never_answers() {
+        let (told, stopper) = (Told::default(), Stopper::default());
+        let stop = stopper.listener();
+        stopper.stop();
+        let never = std::future::pending::<Result<(), Halt>>();
+        let halt = found(never, &told, &stop).await.unwrap_err();
+        assert_eq!(halt.exit, Exit::Interrupted);
+    }
 }

@@ -119,10 +119,14 @@ impl Run<'_> {
             .copied()
             .unwrap_or_default();
         let deadline = Instant::now() + limit;
-        if let Some(advice) = self
-            .handle
-            .block_on(actions::advice(phase, &self.snapshot()))
-        {
+        let asked = self.snapshot();
+        let advised = self.handle.block_on(async {
+            tokio::select! {
+                advised = actions::advice(phase, &asked) => advised,
+                () = self.stop.wait() => None,
+            }
+        });
+        if let Some(advice) = advised {
             self.recorder.tell(&Event::Advice(advice));
         }
         // One live view a phase: what one group began to watch, the next one has already.
@@ -221,6 +225,7 @@ impl Run<'_> {
             known,
             checks.iter().map(|check| check.id).collect(),
             told,
+            self.stop.clone(),
         ));
         group::checks(checks, &board, &self.handle, self.manner());
     }

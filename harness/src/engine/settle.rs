@@ -48,7 +48,13 @@ pub(super) async fn settle(
     let awaited = awaited.as_slice();
     let _: Result<(), Unmet<()>> = wait
         .until(|| async move {
-            let board = Board::new(live.clone(), known.clone(), Vec::new(), Arc::new(Nobody));
+            let board = Board::new(
+                live.clone(),
+                known.clone(),
+                Vec::new(),
+                Arc::new(Nobody),
+                stop.clone(),
+            );
             let answers = join_all(awaited.iter().map(|check| board.answer(check))).await;
             let unmet = |outcome| matches!(outcome, Outcome::Fail | Outcome::Error);
             // A group that is blocked from outside cannot change by waiting here.
@@ -66,4 +72,74 @@ pub(super) async fn settle(
             }
         })
         .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use checks::{Criterion, Need, Settings, ask, cluster::Connection, view::View};
+    use phases::{Stopper, wait::Waiting};
+    use reports::model::Mode;
+
+    use super::*;
+    use crate::testing;
+
+    async fn never(_: &Context) -> checks::Answer {
+        std::future::pending().await
+    }
+
+    static NEVER: Check = Check {
+        id: "pre::never",
+        title: "it never answers",
+        severity: Severity::Fail,
+        requires: &[],
+        needs: &[Need::Path("/")],
+        awaits: true,
+        after: None,
+        criterion: Criterion::Beyond,
+        why: "",
+        reasons: &[],
+        ask: ask!(never),
+    };
+
+    impl Observer for Nobody {
+        fn waiting(&self, _: &Waiting) {}
+        fn waited(&self) {}
+    }
+
+    /// A cluster that nobody serves.
+    async fn context() -> Context {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kubeconfig");
+        let text = "{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: \
+                    'http://127.0.0.1:9'}}], users: [{name: a, user: {}}], contexts: [{name: a, context: {cluster: a, \
+                    user: a}}]}";
+        std::fs::write(&file, text).unwrap();
+        let connection = Connection::open(Some(&file), None, "r").await.unwrap();
+        Context {
+            view: View::live(connection.reader().unwrap()),
+            settings: Arc::new(Settings::default()),
+            repository: None,
+            report: Arc::new(testing::report(Mode::Onboard)),
+        }
+    }
+
+    #[tokio::test]
+    async fn ctrl_c_cuts_off_a_wait_and_a_check_that_get_no_answer() {
+        let (stopper, cx) = (Stopper::default(), context().await);
+        let stop = stopper.listener();
+        let later = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            stopper.stop();
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let begun = Instant::now();
+        settle(&[&NEVER], &cx, &HashMap::new(), deadline, &Nobody, &stop).await;
+        later.await.unwrap();
+        let board = Board::new(cx, HashMap::new(), vec![NEVER.id], Arc::new(Nobody), stop);
+        let answered = board.answer(&NEVER).await;
+        assert_eq!(answered.ended.reason, "Interrupted");
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
 }

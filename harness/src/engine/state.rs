@@ -1,6 +1,6 @@
 //! The cluster as last seen, for the report. What cannot be read is left out and said.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use checks::{
     Context, kinds,
@@ -10,9 +10,13 @@ use checks::{
 use k8s_openapi::api::core::v1::{Node, Pod};
 use reports::model::{ClusterState, Table};
 
-/// Nodes, Longhorn nodes and pods per node. Three lists.
-pub(super) async fn look(cx: &Context) -> ClusterState {
-    let (nodes, disks, pods) = tokio::join!(nodes(cx), longhorn_nodes(cx), pods(cx));
+/// Nodes, Longhorn nodes and pods per node, as far as they can be read within a limit. Three lists.
+pub(super) async fn look(cx: &Context, limit: Duration) -> ClusterState {
+    let (nodes, disks, pods) = tokio::join!(
+        within(limit, "nodes", nodes(cx)),
+        within(limit, "nodes.longhorn.io", longhorn_nodes(cx)),
+        within(limit, "pods", pods(cx)),
+    );
     let table = |title: &str, columns: &[&str], rows: Result<Vec<Vec<String>>, ReadError>| {
         let (columns, rows) = match rows {
             Ok(rows) => (columns.iter().map(|one| (*one).to_owned()).collect(), rows),
@@ -39,6 +43,19 @@ pub(super) async fn look(cx: &Context) -> ClusterState {
             table("Pods per node", &["node", "pods", "not running"], pods),
         ],
     }
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: &str,
+    read: impl Future<Output = Result<T, ReadError>>,
+) -> Result<T, ReadError> {
+    tokio::time::timeout(limit, read).await.unwrap_or_else(|_| {
+        Err(ReadError::TimedOut {
+            what: what.to_owned(),
+            after: limit,
+        })
+    })
 }
 
 async fn nodes(cx: &Context) -> Result<Vec<Vec<String>>, ReadError> {
