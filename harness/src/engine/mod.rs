@@ -185,6 +185,8 @@ fn write(
 ) -> Result<Ended, Halt> {
     // Its messages say what to do already.
     let refused = |error: reports::folder::FolderError| Halt::cannot_start(error.to_string(), "");
+    // Both are judged before either is made.
+    LogFolder::open(&options.log_dir).map_err(refused)?;
     let state_folder = StateFolder::open_or_create(&options.state_dir).map_err(refused)?;
     let log_folder = LogFolder::open_or_create(&options.log_dir).map_err(refused)?;
     let lock =

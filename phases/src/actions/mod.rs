@@ -43,3 +43,32 @@ pub fn all() -> impl Iterator<Item = &'static Action> {
 pub fn find(id: &str) -> Option<&'static Action> {
     all().find(|action| action.id == id)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use checks::{Need, pre::permissions::ACTION_NEEDS};
+
+    use super::*;
+
+    #[test]
+    fn the_rights_that_are_asked_for_before_a_run_are_those_that_actions_declare() {
+        let shown = |action: &str, need: &Need| format!("{action} {need:?}");
+        let declared: BTreeSet<String> = all()
+            .flat_map(|action| action.needs.iter().map(|need| (action.id, need)))
+            .filter(|(_, need)| !matches!(need, Need::Repository))
+            .map(|(id, need)| shown(id, need))
+            .collect();
+        let asked: BTreeSet<String> = ACTION_NEEDS
+            .iter()
+            .map(|(action, need)| shown(action, need))
+            .collect();
+        let missing: Vec<_> = declared.difference(&asked).collect();
+        let idle: Vec<_> = asked.difference(&declared).collect();
+        assert!(
+            missing.is_empty() && idle.is_empty(),
+            "not asked: {missing:?}; asked for nobody: {idle:?}"
+        );
+    }
+}
