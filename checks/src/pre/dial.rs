@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{
     TlsConnector,
@@ -19,6 +19,9 @@ use tokio_rustls::{
 
 /// Each of connecting, the handshake and the answer may take this long.
 const STEP: Duration = Duration::from_secs(5);
+/// So many connections are tried, with pauses that grow by this much.
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(100);
 /// The first line of an answer is shorter than this.
 const HEAD: usize = 512;
 
@@ -44,7 +47,26 @@ pub(super) enum DialError {
 
 /// Asks `GET /` in HTTPS. Whom the certificate is for and who signed it are not looked at: the question is whether TLS
 /// is spoken there, and until when the certificate holds.
+///
+/// A connection that is closed half way may be a passing trouble on the wire, so a few more are tried; one that is
+/// silent for its whole limit is not.
 pub(super) async fn https(ip: IpAddr, port: u16) -> Result<Answered, DialError> {
+    let mut attempt = 1;
+    loop {
+        let begun = Instant::now();
+        match https_once(ip, port).await {
+            Err(_) if attempt < ATTEMPTS && begun.elapsed() < STEP => {
+                // Half of the pause is random, so that many clients do not come back at once.
+                let pause = PAUSE * attempt;
+                sleep(pause / 2 + pause.mul_f64(fastrand::f64() / 2.0)).await;
+                attempt += 1;
+            }
+            last => return last,
+        }
+    }
+}
+
+async fn https_once(ip: IpAddr, port: u16) -> Result<Answered, DialError> {
     let (address, stream) = connect(ip, port).await?;
     let tls = |message: String| DialError::Tls {
         address: address.clone(),
