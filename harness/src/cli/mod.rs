@@ -133,7 +133,7 @@ pub(crate) struct Cli {
     pub(crate) require_signed: bool,
 
     /// How many checks are asked at a time [default: 8].
-    #[arg(long, value_name = "N", help_heading = "How")]
+    #[arg(long, value_name = "N", value_parser = parse::jobs, help_heading = "How")]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// How long a phase may wait, such as storage=15m; may be given several times.
     #[arg(long, value_name = "PHASE=DURATION", value_parser = parse::timeout, help_heading = "How")]

@@ -1,6 +1,6 @@
 //! Values of options, each refused with a sentence that says what is accepted.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use jiff::SignedDuration;
 use reports::model::Phase;
@@ -45,6 +45,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         ));
     }
     Ok(duration)
+}
+
+/// How many at a time.
+pub(crate) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is no number of checks, expected 1 or more"))
 }
 
 /// `storage=15m`

@@ -192,6 +192,16 @@ impl<'a> Work<'a> {
         Path::new(&self.file)
     }
 
+    /// Where only a signed commit may be made: git is set up to sign, or at least has a key.
+    fn require_signer(&self) -> Result<(), ActionError> {
+        let signing = self.repository.signing().map_err(ChangeError::from)?;
+        if signing.wanted || signing.has_chosen_key() {
+            Ok(())
+        } else {
+            Err(ChangeError::Unsigned.into())
+        }
+    }
+
     fn progress(&self) -> Result<Progress, ActionError> {
         let looked = Looked {
             file: self.file(),
@@ -227,7 +237,12 @@ impl Act for Activate {
         async move {
             let work = Work::of(cx)?;
             let (file, entry) = (&work.file, &work.entry);
-            Ok(match work.progress()? {
+            let progress = work.progress()?;
+            if cx.require_signed && matches!(progress, Progress::Untouched(_)) {
+                // Said before the file is edited, so that nothing lies about uncommitted.
+                work.require_signer()?;
+            }
+            Ok(match progress {
                 Progress::Untouched(_) => None,
                 Progress::Edited(edit) => Some(Done::new(format!(
                     "{file}, line {} is edited already",
