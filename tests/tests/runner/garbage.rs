@@ -34,7 +34,7 @@ impl<'a> Spoiled<'a> {
             .unwrap();
         assert!(copied.success());
         // The file of another copy has other times: git is to look at the content again, now and not during a run.
-        env.git(&repo, &["status"]);
+        let _ = env.git(&repo, &["status"]);
         Self {
             env,
             repo,
@@ -190,7 +190,7 @@ fn a_kubeconfig_that_is_none() {
     }
     // A port on which nobody listens: one that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let server = regex_free(&text);
+    let server = server_of(&text);
     let dead = write("dead", &text.replace(&server, &format!("https://{port}")));
     let begun = Instant::now();
     cannot_start(&place, &dead, &[], &[&port.to_string(), "refused"]);
@@ -199,7 +199,7 @@ fn a_kubeconfig_that_is_none() {
 }
 
 /// The address of the server in a kubeconfig.
-fn regex_free(kubeconfig: &str) -> String {
+fn server_of(kubeconfig: &str) -> String {
     let from = kubeconfig.find("https://").unwrap();
     let rest = &kubeconfig[from..];
     let end = rest.find(['"', '\n', ' ']).unwrap();

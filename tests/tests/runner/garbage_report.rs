@@ -65,8 +65,6 @@ fn an_unfinished_report_is_neither_lost_nor_taken_for_another() {
 
     // Both copies damaged: cut off, edited, empty, not text at all.
     let edited = String::from_utf8(truth.clone()).unwrap().replace("k3s2 is Ready", "k3s2 is ready");
-    let edited_md = String::from_utf8(second.clone()).unwrap();
-    let middle = edited_md.len() / 2;
     let cut = |text: &[u8]| text[..text.len() * 2 / 3].to_vec();
     let damages: [(&str, Vec<u8>, Vec<u8>, &str); 4] = [
         ("cut off", cut(&truth), Vec::new(), "cut off"),
@@ -75,7 +73,6 @@ fn an_unfinished_report_is_neither_lost_nor_taken_for_another() {
         ("binary", vec![0xff, 0, 0x1b], vec![0xff; 100], "onboarding.xml"),
     ];
     assert_ne!(edited.as_bytes(), truth, "nothing was edited");
-    assert!(middle > 0);
     for (name, one, two, says) in &damages {
         println!("both copies {name}");
         fs::write(&xml, one).unwrap();

@@ -5,8 +5,17 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod cli;
+mod garbage;
+mod garbage_entry;
+mod garbage_folders;
+mod garbage_report;
+mod garbage_repository;
 mod inspect;
 mod interrupted;
+mod kubectl;
+mod reports;
+mod reports_hostile;
 mod stories;
 
 use std::{collections::BTreeSet, fs, path::Path};
