@@ -44,7 +44,7 @@ pub(super) const CHECKS: &[Check] = &[
                 "write resources as a plain list, one \"- path\" a line",
             ),
             Reason::new(
-                "Malformed",
+                "NotYaml",
                 "kustomize build in the folder of the file shows the place",
             ),
             Reason::new(

@@ -1,6 +1,11 @@
 //! Carrying out one action: asked first whether it is already so, written down before and after.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Instant};
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
 
 use checks::{
     COMMON_REASONS,
@@ -13,14 +18,22 @@ use reports::model::{Ended, Outcome};
 
 use super::ask::words;
 
-/// Carries an action out and says what came of it, with what it recorded.
-pub(super) async fn carry_out(
-    action: &'static Action,
-    cx: &ActionContext,
-) -> (Ended, BTreeMap<String, String>) {
+/// What came of an action.
+pub(super) struct Carried {
+    /// How it ended.
+    pub(super) ended: Ended,
+    /// What it recorded.
+    pub(super) recorded: BTreeMap<String, String>,
+    /// It ended while it was only looking, so there is nothing to resume or to take back.
+    pub(super) only_looked: bool,
+}
+
+/// Carries an action out and says what came of it.
+pub(super) async fn carry_out(action: &'static Action, cx: &ActionContext) -> Carried {
     let started = Timestamp::now();
     let begun = Instant::now();
     let tally = Tally::default();
+    let applies = AtomicBool::new(false);
     let work = Meter::count_for(tally.clone(), async {
         match action.act.probe(cx).await? {
             Some(done) => Ok(done),
@@ -28,7 +41,10 @@ pub(super) async fn carry_out(
                 "Interrupted",
                 "the run was asked to end before it began",
             )),
-            None => action.act.apply(cx).await,
+            None => {
+                applies.store(true, Ordering::Relaxed);
+                action.act.apply(cx).await
+            }
         }
     });
     let result = AssertUnwindSafe(work)
@@ -40,6 +56,7 @@ pub(super) async fn carry_out(
                 format!("it broke: {}", words(payload.as_ref())),
             ))
         });
+    let only_looked = result.is_err() && !applies.load(Ordering::Relaxed);
     let (mut ended, recorded) = match result {
         Ok(done) => through(action, cx, done),
         Err(error) => (failed(action, cx, error), BTreeMap::new()),
@@ -47,7 +64,11 @@ pub(super) async fn carry_out(
     ended.started = started;
     ended.duration = SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
     ended.requests = tally.count().requests;
-    (ended, recorded)
+    Carried {
+        ended,
+        recorded,
+        only_looked,
+    }
 }
 
 fn through(action: &Action, cx: &ActionContext, done: Done) -> (Ended, BTreeMap<String, String>) {

@@ -276,8 +276,9 @@ impl Run<'_> {
         let unwritten = Arc::new(std::sync::Mutex::new(None));
         let told = Arc::clone(&unwritten);
         group::action(action.id, self.manner(), move || {
-            let (ended, recorded) = handle.block_on(act::carry_out(action, &cx));
-            if let Err(halt) = recorder.action_ended(action, ended.clone(), recorded) {
+            let carried = handle.block_on(act::carry_out(action, &cx));
+            let ended = carried.ended.clone();
+            if let Err(halt) = recorder.action_ended(action, carried) {
                 *told
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(halt);

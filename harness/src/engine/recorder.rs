@@ -20,7 +20,7 @@ use reports::{
     store::Store,
 };
 
-use super::board::Told;
+use super::{act::Carried, board::Told};
 use crate::{
     event::{Event, Sink},
     exit::{Exit, Halt},
@@ -194,15 +194,18 @@ impl Recorder {
     }
 
     /// An action has ended, with what it recorded.
-    pub(super) fn action_ended(
-        &self,
-        action: &Action,
-        ended: Ended,
-        recorded: std::collections::BTreeMap<String, String>,
-    ) -> Result<(), Halt> {
+    pub(super) fn action_ended(&self, action: &Action, carried: Carried) -> Result<(), Halt> {
+        let Carried {
+            ended,
+            recorded,
+            only_looked,
+        } = carried;
         let through = matches!(ended.outcome, Outcome::Pass | Outcome::Warn);
         let mut told = None;
         self.update(|report| {
+            if only_looked {
+                forget_new_record(report, action.id);
+            }
             if let Some(record) = open_record(report, action.id) {
                 record.recorded.extend(recorded);
                 if through {
@@ -251,6 +254,18 @@ fn ask_anew(report: &mut Report, phase: Phase, selected: impl Fn(&str) -> bool) 
             case.progress = Progress::NotStarted;
         }
     }
+}
+
+/// Takes the record of this start out again; one that an earlier start has left stays.
+fn forget_new_record(report: &mut Report, id: &str) {
+    let Some(Progress::InProgress { started }) = report.case(id).map(|case| case.progress.clone())
+    else {
+        return;
+    };
+    report.actions.retain(|one| {
+        let new = one.id == id && one.state == ActionState::Begun && one.started >= started;
+        !(new && one.recorded.is_empty())
+    });
 }
 
 fn open_record<'a>(report: &'a mut Report, id: &str) -> Option<&'a mut ActionRecord> {

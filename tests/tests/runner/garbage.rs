@@ -147,7 +147,11 @@ fn cannot_start(place: &Spoiled<'_>, kubeconfig: &Path, arguments: &[&str], word
     let since = place.env.requests().len();
     let out = place.run_with(kubeconfig, arguments).exits(3);
     for word in words {
-        assert!(out.stderr.contains(word), "{word:?} is not in: {}", out.stderr);
+        assert!(
+            out.stderr.contains(word),
+            "{word:?} is not in: {}",
+            out.stderr
+        );
     }
     assert!(out.stderr.contains("error: "), "{}", out.stderr);
     assert!(out.stderr.contains("do: "), "no hint: {}", out.stderr);
@@ -180,7 +184,12 @@ fn a_kubeconfig_that_is_none() {
     let binary = env.root().join("binary");
     fs::write(&binary, b"\xff\xfe\x00\x1b[31m").unwrap();
     cannot_start(&place, &binary, &[], &["kubeconfig"]);
-    cannot_start(&place, &good, &["--context", "nowhere"], &["nowhere", "sandbox"]);
+    cannot_start(
+        &place,
+        &good,
+        &["--context", "nowhere"],
+        &["nowhere", "sandbox"],
+    );
     if is_root() {
         println!("skipped for root, whom no mode stops: a kubeconfig that cannot be read");
     } else {
@@ -189,12 +198,19 @@ fn a_kubeconfig_that_is_none() {
         cannot_start(&place, &closed, &[], &["kubeconfig", "ermission denied"]);
     }
     // A port on which nobody listens: one that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let server = server_of(&text);
     let dead = write("dead", &text.replace(&server, &format!("https://{port}")));
     let begun = Instant::now();
     cannot_start(&place, &dead, &[], &[&port.to_string(), "refused"]);
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(place.everything(), before);
 }
 
@@ -210,7 +226,12 @@ fn server_of(kubeconfig: &str) -> String {
 fn no_kubeconfig_anywhere() {
     let env = TestEnvironment::without_cluster();
     let repo = env.root().join("repo");
-    let made = Command::new("git").arg("init").arg("-q").arg(&repo).status().unwrap();
+    let made = Command::new("git")
+        .arg("init")
+        .arg("-q")
+        .arg(&repo)
+        .status()
+        .unwrap();
     assert!(made.success());
     let folders = env.folders();
     let mut arguments: Vec<&str> = folders.iter().map(String::as_str).collect();
@@ -232,7 +253,12 @@ fn a_repository_that_is_none() {
 
     place.repo = env.root().join("nowhere");
     let shown = place.repo.display().to_string();
-    cannot_start(&place, &kubeconfig, &[], &["no git repository at", &shown, "--repo"]);
+    cannot_start(
+        &place,
+        &kubeconfig,
+        &[],
+        &["no git repository at", &shown, "--repo"],
+    );
 
     fs::create_dir(&place.repo).unwrap();
     cannot_start(&place, &kubeconfig, &[], &["no git repository at", &shown]);

@@ -22,7 +22,11 @@ const FILES: &[File] = &[
         name: "missing",
         spoil: |text| without_entry(text),
         reason: "EntryMissing",
-        says: &["../k3s2-node-config/", "infrastructure/storage/kustomization.yaml", "../k3s1-node-config/"],
+        says: &[
+            "../k3s2-node-config/",
+            "infrastructure/storage/kustomization.yaml",
+            "../k3s1-node-config/",
+        ],
     },
     File {
         name: "doubled",
@@ -32,14 +36,20 @@ const FILES: &[File] = &[
     },
     File {
         name: "elsewhere",
-        spoil: |text| without_entry(text) + "commonAnnotations:\n  a: b\n  # - ../k3s2-node-config/\n",
+        spoil: |text| {
+            without_entry(text) + "commonAnnotations:\n  a: b\n  # - ../k3s2-node-config/\n"
+        },
         reason: "EntryMissing",
         says: &["../k3s2-node-config/"],
     },
     File {
         name: "flow",
         spoil: |text| {
-            let head: String = text.lines().take_while(|line| !line.starts_with("resources")).map(|line| format!("{line}\n")).collect();
+            let head: String = text
+                .lines()
+                .take_while(|line| !line.starts_with("resources"))
+                .map(|line| format!("{line}\n"))
+                .collect();
             head + "resources: [../longhorn/, ../k3s1-node-config/]\n# - ../k3s2-node-config/\n"
         },
         reason: "UnsupportedShape",
@@ -48,20 +58,29 @@ const FILES: &[File] = &[
     File {
         name: "broken",
         spoil: |text| text.replace("kind: Kustomization", "kind: [Kustomization"),
-        reason: "Malformed",
+        reason: "NotYaml",
         says: &["infrastructure/storage/kustomization.yaml"],
     },
 ];
 
 fn without_entry(text: &str) -> String {
-    let kept = text.lines().filter(|line| !line.contains("k3s2-node-config"));
+    let kept = text
+        .lines()
+        .filter(|line| !line.contains("k3s2-node-config"));
     kept.map(|line| format!("{line}\n")).collect()
 }
 
 /// Commits the file with this content, and pushes it as a person would.
 fn push(place: &Spoiled<'_>, content: &[u8]) {
     fs::write(place.file(), content).unwrap();
-    place.git(&["commit", "-q", "-a", "--no-gpg-sign", "-m", "storage: by hand"]);
+    place.git(&[
+        "commit",
+        "-q",
+        "-a",
+        "--no-gpg-sign",
+        "-m",
+        "storage: by hand",
+    ]);
     place.git(&["push", "-q", "--force", "origin", "HEAD:main"]);
     place.git(&["fetch", "-q"]);
 }
@@ -73,16 +92,30 @@ fn an_entry_that_is_not_there_once_stops_the_run_before_anything_is_changed() {
         let name = file.name;
         let place = Spoiled::new(&env, name);
         let text = fs::read_to_string(place.file()).unwrap();
-        assert!(text.contains(ENTRY), "the sandbox's file is another one now: {text}");
+        assert!(
+            text.contains(ENTRY),
+            "the sandbox's file is another one now: {text}"
+        );
         push(&place, (file.spoil)(&text).as_bytes());
         let (before, since) = (place.everything(), env.requests().len());
         // What Flux makes of such a file is not what is asked here.
         let out = place.run(&["--skip-validation"]).exits(1);
         let report = left(&place.state);
-        let case = report.case("gitops::node_config").and_then(|case| case.ended());
+        let case = report
+            .case("gitops::node_config")
+            .and_then(|case| case.ended());
         let ended = case.unwrap_or_else(|| panic!("{name}: not asked\n{}", out.stdout));
-        assert_eq!((ended.outcome, ended.reason.as_str()), (Outcome::Fail, file.reason), "{name}: {ended:?}");
-        let told = format!("{}\n{}\n{}", ended.message, ended.evidence.join("\n"), ended.hint);
+        assert_eq!(
+            (ended.outcome, ended.reason.as_str()),
+            (Outcome::Fail, file.reason),
+            "{name}: {ended:?}"
+        );
+        let told = format!(
+            "{}\n{}\n{}",
+            ended.message,
+            ended.evidence.join("\n"),
+            ended.hint
+        );
         for word in file.says {
             assert!(told.contains(word), "{name}: {word:?} is not in {told}");
         }
@@ -98,7 +131,10 @@ fn a_file_with_crlf_and_no_last_line_break_keeps_every_other_byte() {
     let env = TestEnvironment::new();
     let place = Spoiled::new(&env, "crlf");
     let text = fs::read_to_string(place.file()).unwrap();
-    let windows = text.trim_end().replace('\n', "\r\n").replace("# Common", "# Common \u{e9}\t");
+    let windows = text
+        .trim_end()
+        .replace('\n', "\r\n")
+        .replace("# Common", "# Common \u{e9}\t");
     push(&place, windows.as_bytes());
     let before = place.git(&["rev-parse", "HEAD"]);
     let _ = place.run(&["--skip-validation"]).exits(0);
@@ -116,8 +152,15 @@ fn an_entry_that_is_active_already_is_left_alone() {
     let env = TestEnvironment::new();
     let place = Spoiled::new(&env, "active");
     let text = fs::read_to_string(place.file()).unwrap();
-    push(&place, text.replace(ENTRY, "- ../k3s2-node-config/").as_bytes());
+    push(
+        &place,
+        text.replace(ENTRY, "- ../k3s2-node-config/").as_bytes(),
+    );
     let before = place.everything();
     let _ = place.run(&["--skip-validation"]).exits(0);
-    assert_eq!(place.everything(), before, "nothing was to be committed or pushed");
+    assert_eq!(
+        place.everything(),
+        before,
+        "nothing was to be committed or pushed"
+    );
 }

@@ -80,7 +80,11 @@ fn a_folder_that_somebody_else_could_write_to_is_refused_and_left_as_it_is() {
             let beside = env.root().join(format!("{name}-beside"));
             fs::create_dir(&beside).unwrap();
             fs::write(beside.join("precious"), "keep").unwrap();
-            let path = if kind == "state" { &place.state } else { &place.logs };
+            let path = if kind == "state" {
+                &place.state
+            } else {
+                &place.logs
+            };
             (folder.make)(path, &beside);
             let around = || {
                 let mut kept = content(env.root());
@@ -90,8 +94,16 @@ fn a_folder_that_somebody_else_could_write_to_is_refused_and_left_as_it_is() {
             let (before, everything, since) = (around(), place.everything(), env.requests().len());
             let out = place.run(&[]).exits(3);
             assert!(out.stderr.contains(folder.says), "{name}: {}", out.stderr);
-            assert!(out.stderr.contains(&path.display().to_string()), "{name}: {}", out.stderr);
-            assert!(out.stderr.contains("another place"), "{name}: no hint: {}", out.stderr);
+            assert!(
+                out.stderr.contains(&path.display().to_string()),
+                "{name}: {}",
+                out.stderr
+            );
+            assert!(
+                out.stderr.contains("another place"),
+                "{name}: no hint: {}",
+                out.stderr
+            );
             assert_eq!(around(), before, "{name}");
             assert_eq!(place.everything(), everything, "{name}");
             let changes = env.changes(since);
@@ -124,7 +136,11 @@ fn a_state_folder_that_cannot_be_written_stops_the_run_before_anything_is_change
         .arg("--log-dir")
         .arg(&place.logs);
     let out = Running::start(command, env.root()).wait().exits(3);
-    assert!(out.stderr.contains(&closed.display().to_string()), "{}", out.stderr);
+    assert!(
+        out.stderr.contains(&closed.display().to_string()),
+        "{}",
+        out.stderr
+    );
     assert_eq!(place.everything(), everything);
     let changes = env.changes(since);
     assert!(changes.is_empty(), "{changes:?}");
@@ -145,5 +161,8 @@ fn folders_and_files_are_for_their_owner_alone() {
             assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
         }
     }
-    assert!(place.state.join("onboarding.xml").exists(), "it has stopped on the way");
+    assert!(
+        place.state.join("onboarding.xml").exists(),
+        "it has stopped on the way"
+    );
 }

@@ -26,11 +26,19 @@ fn stopped(env: &TestEnvironment) -> Spoiled<'_> {
 /// A start that refuses the report: exit 7, these words, and not one byte of the state other than before.
 #[track_caller]
 fn refused(env: &TestEnvironment, place: &Spoiled<'_>, arguments: &[&str], words: &[&str]) {
-    let (state, everything, since) = (content(&place.state), place.everything(), env.requests().len());
+    let (state, everything, since) = (
+        content(&place.state),
+        place.everything(),
+        env.requests().len(),
+    );
     let logs = content(&place.logs);
     let out = place.run(arguments).exits(7);
     for word in words {
-        assert!(out.stderr.contains(word), "{word:?} is not in: {}", out.stderr);
+        assert!(
+            out.stderr.contains(word),
+            "{word:?} is not in: {}",
+            out.stderr
+        );
     }
     assert!(out.stderr.contains("do: "), "no hint: {}", out.stderr);
     assert_eq!(content(&place.state), state, "the state folder was touched");
@@ -53,7 +61,10 @@ fn rewrite(state: &Path, change: impl FnOnce(&mut Report)) {
 fn an_unfinished_report_is_neither_lost_nor_taken_for_another() {
     let env = TestEnvironment::new();
     let place = stopped(&env);
-    let (xml, md) = (place.state.join("onboarding.xml"), place.state.join("onboarding.md"));
+    let (xml, md) = (
+        place.state.join("onboarding.xml"),
+        place.state.join("onboarding.md"),
+    );
     let (truth, second) = (fs::read(&xml).unwrap(), fs::read(&md).unwrap());
     let restore = || {
         fs::write(&xml, &truth).unwrap();
@@ -61,16 +72,39 @@ fn an_unfinished_report_is_neither_lost_nor_taken_for_another() {
     };
 
     // Begun, and no word of what is to become of it.
-    refused(&env, &place, &[], &["unfinished", "storage_integration", "--resume", "--rollback", "--fresh"]);
+    refused(
+        &env,
+        &place,
+        &[],
+        &[
+            "unfinished",
+            "storage_integration",
+            "--resume",
+            "--rollback",
+            "--fresh",
+        ],
+    );
 
     // Both copies damaged: cut off, edited, empty, not text at all.
-    let edited = String::from_utf8(truth.clone()).unwrap().replace("k3s2 is Ready", "k3s2 is ready");
+    let edited = String::from_utf8(truth.clone())
+        .unwrap()
+        .replace("k3s2 is Ready", "k3s2 is ready");
     let cut = |text: &[u8]| text[..text.len() * 2 / 3].to_vec();
     let damages: [(&str, Vec<u8>, Vec<u8>, &str); 4] = [
         ("cut off", cut(&truth), Vec::new(), "cut off"),
-        ("edited", edited.clone().into_bytes(), cut(&second), "changed after it was written"),
+        (
+            "edited",
+            edited.clone().into_bytes(),
+            cut(&second),
+            "changed after it was written",
+        ),
         ("empty", Vec::new(), Vec::new(), "cut off"),
-        ("binary", vec![0xff, 0, 0x1b], vec![0xff; 100], "onboarding.xml"),
+        (
+            "binary",
+            vec![0xff, 0, 0x1b],
+            vec![0xff; 100],
+            "onboarding.xml",
+        ),
     ];
     assert_ne!(edited.as_bytes(), truth, "nothing was edited");
     for (name, one, two, says) in &damages {
@@ -78,7 +112,12 @@ fn an_unfinished_report_is_neither_lost_nor_taken_for_another() {
         fs::write(&xml, one).unwrap();
         fs::write(&md, two).unwrap();
         for arguments in [&["--resume"][..], &[][..]] {
-            refused(&env, &place, arguments, &["no copy", "onboarding.xml", "onboarding.md", says]);
+            refused(
+                &env,
+                &place,
+                arguments,
+                &["no copy", "onboarding.xml", "onboarding.md", says],
+            );
         }
     }
     restore();
@@ -86,13 +125,21 @@ fn an_unfinished_report_is_neither_lost_nor_taken_for_another() {
     // Whole, and about something else.
     let others: [(&str, fn(&mut Report), &str); 5] = [
         ("node", |it| it.node = "k3s9".into(), "k3s9"),
-        ("cluster", |it| it.cluster.uid = "0000-other".into(), "0000-other"),
+        (
+            "cluster",
+            |it| it.cluster.uid = "0000-other".into(),
+            "0000-other",
+        ),
         (
             "repository",
             |it| it.repository.as_mut().unwrap().remote = "git@elsewhere.invalid:a/b.git".into(),
             "elsewhere.invalid",
         ),
-        ("branch", |it| it.repository.as_mut().unwrap().branch = "staging".into(), "staging"),
+        (
+            "branch",
+            |it| it.repository.as_mut().unwrap().branch = "staging".into(),
+            "staging",
+        ),
         ("dry run", |it| it.mode = Mode::DryRun, "dry_run"),
     ];
     for (name, change, says) in others {
@@ -104,7 +151,10 @@ fn an_unfinished_report_is_neither_lost_nor_taken_for_another() {
 
     // Of a format of the future.
     let future = String::from_utf8(truth.clone()).unwrap();
-    let future = future.replace("name=\"schema\" value=\"1\"", "name=\"schema\" value=\"99\"");
+    let future = future.replace(
+        "name=\"schema\" value=\"1\"",
+        "name=\"schema\" value=\"99\"",
+    );
     fs::write(&xml, future).unwrap();
     fs::remove_file(&md).unwrap();
     refused(&env, &place, &["--resume"], &["99", "format"]);
@@ -118,7 +168,11 @@ fn an_unfinished_report_is_neither_lost_nor_taken_for_another() {
     out.says("onboarding.xml");
     out.says("cut off");
     out.says("onboarding.md is used instead");
-    assert_eq!(env.commits(), commits, "nothing is committed or pushed twice");
+    assert_eq!(
+        env.commits(),
+        commits,
+        "nothing is committed or pushed twice"
+    );
     assert!(!xml.exists(), "after a complete run the state is cleared");
 }
 
@@ -165,7 +219,9 @@ fn an_unfinished_report_without_a_change_makes_room_for_a_new_run() {
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     assert!(
-        archived.iter().any(|text| text.contains(&format!("name=\"run\" value=\"{}\"", first.run))),
+        archived
+            .iter()
+            .any(|text| text.contains(&format!("name=\"run\" value=\"{}\"", first.run))),
         "the first run is not in the archive"
     );
 }
@@ -201,19 +257,30 @@ fn fresh_archives_what_was_there_and_remembers_what_it_changed() {
     let begun: Vec<String> = old.actions.iter().map(|action| action.id.clone()).collect();
     assert!(begun.iter().any(|id| id == "gitops::push"), "{begun:?}");
     let commits = env.commits();
-    let _ = place.run(&["--fresh", "--skip-validation", "--timeout", "storage=2s"]).exits(1);
+    let _ = place
+        .run(&["--fresh", "--skip-validation", "--timeout", "storage=2s"])
+        .exits(1);
     let new = left(&place.state);
     assert_ne!(new.run, old.run);
     for id in &begun {
         assert!(new.action(id).is_some(), "{id} is forgotten");
     }
-    let pushed = |report: &Report| report.action("gitops::commit").and_then(|it| it.recorded.get("commit").cloned());
-    assert_eq!(pushed(&new), pushed(&old), "a rollback must still find the commit");
+    let pushed = |report: &Report| {
+        report
+            .action("gitops::commit")
+            .and_then(|it| it.recorded.get("commit").cloned())
+    };
+    assert_eq!(
+        pushed(&new),
+        pushed(&old),
+        "a rollback must still find the commit"
+    );
     assert_eq!(env.commits(), commits, "nothing is committed twice");
     let kept = content(&place.logs);
     assert!(
         kept.iter().any(|(path, (_, text))| {
-            path.extension().is_some_and(|end| end == "xml") && String::from_utf8_lossy(text).contains(&old.run)
+            path.extension().is_some_and(|end| end == "xml")
+                && String::from_utf8_lossy(text).contains(&old.run)
         }),
         "the old report is not in the archive"
     );

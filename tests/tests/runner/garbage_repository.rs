@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use reports::{
     folder::StateFolder,
-    model::{Outcome, PhaseState, Phase, Report},
+    model::{Outcome, Phase, PhaseState, Report},
     store::Store,
 };
 use tests::TestEnvironment;
@@ -44,7 +44,10 @@ const STATES: &[State] = &[
         name: "remote",
         spoil: |it| {
             let other = it.repo.with_file_name("other.git");
-            let made = std::process::Command::new("git").args(["init", "-q", "--bare"]).arg(&other).status();
+            let made = std::process::Command::new("git")
+                .args(["init", "-q", "--bare"])
+                .arg(&other)
+                .status();
             assert!(made.unwrap().success());
             it.git(&["remote", "set-url", "origin", &other.display().to_string()]);
         },
@@ -83,7 +86,11 @@ const STATES: &[State] = &[
         arguments: &[],
         case: "gitops::node_config",
         reason: "NotCommitted",
-        says: &["infrastructure/storage/kustomization.yaml", "changed and not committed", "git status"],
+        says: &[
+            "infrastructure/storage/kustomization.yaml",
+            "changed and not committed",
+            "git status",
+        ],
     },
     State {
         name: "staged",
@@ -94,11 +101,21 @@ const STATES: &[State] = &[
         arguments: &[],
         case: "gitops::node_config",
         reason: "NotCommitted",
-        says: &["infrastructure/storage/kustomization.yaml", "staged and not committed"],
+        says: &[
+            "infrastructure/storage/kustomization.yaml",
+            "staged and not committed",
+        ],
     },
     State {
         name: "untracked",
-        spoil: |it| drop(it.git(&["rm", "-q", "--cached", "infrastructure/storage/kustomization.yaml"])),
+        spoil: |it| {
+            drop(it.git(&[
+                "rm",
+                "-q",
+                "--cached",
+                "infrastructure/storage/kustomization.yaml",
+            ]))
+        },
         arguments: &[],
         case: "gitops::node_config",
         reason: "NotCommitted",
@@ -106,7 +123,16 @@ const STATES: &[State] = &[
     },
     State {
         name: "unpushed",
-        spoil: |it| drop(it.git(&["commit", "-q", "--no-gpg-sign", "--allow-empty", "-m", "half an idea"])),
+        spoil: |it| {
+            drop(it.git(&[
+                "commit",
+                "-q",
+                "--no-gpg-sign",
+                "--allow-empty",
+                "-m",
+                "half an idea",
+            ]))
+        },
         arguments: &[],
         case: "gitops::no_unpushed_commits",
         reason: "UnpushedCommits",
@@ -167,20 +193,45 @@ fn a_clone_that_may_not_be_committed_to_stops_the_run_and_stays_as_it_is() {
 
         let report = left(&place.state);
         let case = report.case(state.case).and_then(|case| case.ended());
-        let ended = case.unwrap_or_else(|| panic!("{name}: {} has not ended\n{}", state.case, out.stdout));
-        assert_eq!((ended.outcome, ended.reason.as_str()), (Outcome::Fail, state.reason), "{name}: {ended:?}");
-        let told = format!("{}\n{}\n{}", ended.message, ended.evidence.join("\n"), ended.hint);
+        let ended =
+            case.unwrap_or_else(|| panic!("{name}: {} has not ended\n{}", state.case, out.stdout));
+        assert_eq!(
+            (ended.outcome, ended.reason.as_str()),
+            (Outcome::Fail, state.reason),
+            "{name}: {ended:?}"
+        );
+        let told = format!(
+            "{}\n{}\n{}",
+            ended.message,
+            ended.evidence.join("\n"),
+            ended.hint
+        );
         for word in state.says {
             assert!(told.contains(word), "{name}: {word:?} is not in {told}");
         }
-        assert!(out.stdout.contains(state.reason), "{name}: the last screen keeps it quiet\n{}", out.stdout);
+        assert!(
+            out.stdout.contains(state.reason),
+            "{name}: the last screen keeps it quiet\n{}",
+            out.stdout
+        );
 
-        assert_eq!(report.phase(Phase::GitopsActivation).unwrap().state, PhaseState::Failed, "{name}");
-        assert!(!report.has_changes(), "{name}: an action had begun: {:?}", report.actions);
+        assert_eq!(
+            report.phase(Phase::GitopsActivation).unwrap().state,
+            PhaseState::Failed,
+            "{name}"
+        );
+        assert!(
+            !report.has_changes(),
+            "{name}: an action had begun: {:?}",
+            report.actions
+        );
         assert_eq!(place.everything(), before, "{name}");
         let changes = env.changes(since);
         assert!(changes.is_empty(), "{name}: {changes:?}");
-        assert!(!place.state.join("backup").exists(), "{name}: something was backed up");
+        assert!(
+            !place.state.join("backup").exists(),
+            "{name}: something was backed up"
+        );
     }
 }
 
@@ -194,7 +245,11 @@ fn what_somebody_else_works_on_stays_as_it_is_while_the_run_commits_its_own_line
     fs::write(&staged, "staged\nand changed since\n").unwrap();
     fs::write(place.repo.join("untracked.txt"), "mine\n").unwrap();
     let readme = place.git(&["ls-files"]);
-    let readme = readme.lines().find(|file| file.ends_with(".md")).unwrap_or("README.md").to_owned();
+    let readme = readme
+        .lines()
+        .find(|file| file.ends_with(".md"))
+        .unwrap_or("README.md")
+        .to_owned();
     append_or_make(&place.repo.join(&readme), "a line in progress\n");
     let status = place.git(&["status", "--porcelain"]);
     let text = fs::read_to_string(place.repo.join(&readme)).unwrap();
@@ -203,12 +258,25 @@ fn what_somebody_else_works_on_stays_as_it_is_while_the_run_commits_its_own_line
     let _ = place.run(&[]).exits(0);
     assert_eq!(place.git(&["status", "--porcelain"]), status);
     assert_eq!(fs::read_to_string(place.repo.join(&readme)).unwrap(), text);
-    assert_eq!(fs::read_to_string(&staged).unwrap(), "staged\nand changed since\n");
-    assert_eq!(place.git(&["diff", "--cached", "--name-only"]), "staged.txt");
-    assert_eq!(place.git(&["log", "--format=%P", "-1"]), head, "one commit on what was there");
+    assert_eq!(
+        fs::read_to_string(&staged).unwrap(),
+        "staged\nand changed since\n"
+    );
+    assert_eq!(
+        place.git(&["diff", "--cached", "--name-only"]),
+        "staged.txt"
+    );
+    assert_eq!(
+        place.git(&["log", "--format=%P", "-1"]),
+        head,
+        "one commit on what was there"
+    );
     let changed = place.git(&["show", "--numstat", "--format=", "HEAD"]);
     assert_eq!(changed, "1\t1\tinfrastructure/storage/kustomization.yaml");
-    assert_eq!(env.commits().first().unwrap(), &place.git(&["rev-parse", "HEAD"]));
+    assert_eq!(
+        env.commits().first().unwrap(),
+        &place.git(&["rev-parse", "HEAD"])
+    );
 }
 
 fn append_or_make(file: &Path, text: &str) {

@@ -29,12 +29,30 @@ fn parsed(file: &Path) -> (Totals, BTreeMap<String, usize>) {
                 junit_parser::TestStatus::Skipped(_) => own.3 += 1,
                 junit_parser::TestStatus::Success => {}
             }
-            assert!(case.classname.as_deref().is_some_and(|name| name.starts_with("onboarding.")));
+            assert!(
+                case.classname
+                    .as_deref()
+                    .is_some_and(|name| name.starts_with("onboarding."))
+            );
         }
-        assert_eq!(own, (suite.tests, suite.failures, suite.errors, suite.skipped), "suite {}", suite.name);
-        counted = (counted.0 + own.0, counted.1 + own.1, counted.2 + own.2, counted.3 + own.3);
+        assert_eq!(
+            own,
+            (suite.tests, suite.failures, suite.errors, suite.skipped),
+            "suite {}",
+            suite.name
+        );
+        counted = (
+            counted.0 + own.0,
+            counted.1 + own.1,
+            counted.2 + own.2,
+            counted.3 + own.3,
+        );
     }
-    assert_eq!(counted, (suites.tests, suites.failures, suites.errors, suites.skipped), "the root's totals");
+    assert_eq!(
+        counted,
+        (suites.tests, suites.failures, suites.errors, suites.skipped),
+        "the root's totals"
+    );
     (counted, names)
 }
 
@@ -51,7 +69,12 @@ fn deserialized(file: &Path) -> Totals {
         }
     }
     let count = |number: usize| u64::try_from(number).unwrap();
-    (count(report.tests), count(report.failures), count(report.errors), skipped)
+    (
+        count(report.tests),
+        count(report.failures),
+        count(report.errors),
+        skipped,
+    )
 }
 
 /// Read by Python, where it is installed.
@@ -63,11 +86,19 @@ count = lambda kind: sum(1 for case in cases if case.find(kind) is not None)
 print(len(cases), count('failure'), count('error'), count('skipped'))
 said = [root.get(name) for name in ('tests', 'failures', 'errors', 'skipped')]
 print(*said)";
-    let Ok(out) = Command::new("python3").args(["-c", PROGRAM]).arg(file).output() else {
+    let Ok(out) = Command::new("python3")
+        .args(["-c", PROGRAM])
+        .arg(file)
+        .output()
+    else {
         println!("skipped: no python3");
         return None;
     };
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     let text = String::from_utf8(out.stdout).unwrap();
     let mut lines = text.lines().map(|line| {
         let numbers: Vec<u64> = line.split(' ').map(|word| word.parse().unwrap()).collect();
@@ -94,7 +125,9 @@ fn an_onboarding_leaves_reports_that_others_can_read() {
     let (junit, markdown) = (env.root().join("copy.xml"), env.root().join("copy.md"));
     let shown = |path: &Path| path.display().to_string();
     let (xml, md) = (shown(&junit), shown(&markdown));
-    let out = env.onboard(&["--report", "--junit", &xml, "--markdown", &md]).exits(0);
+    let out = env
+        .onboard(&["--report", "--junit", &xml, "--markdown", &md])
+        .exits(0);
 
     let (totals, suites) = read(&junit);
     let report = env.archived().unwrap();
@@ -110,7 +143,11 @@ fn an_onboarding_leaves_reports_that_others_can_read() {
 
     // The copy is the truth, byte for byte, and so is the archive.
     let archive = content(&env.logs());
-    let kept: Vec<&Path> = archive.keys().map(std::path::PathBuf::as_path).filter(|path| path.extension().is_some_and(|end| end == "xml")).collect();
+    let kept: Vec<&Path> = archive
+        .keys()
+        .map(std::path::PathBuf::as_path)
+        .filter(|path| path.extension().is_some_and(|end| end == "xml"))
+        .collect();
     assert_eq!(kept.len(), 1, "{kept:?}");
     assert_eq!(fs::read(kept[0]).unwrap(), fs::read(&junit).unwrap());
     out.says(&shown(kept[0]));
@@ -119,12 +156,23 @@ fn an_onboarding_leaves_reports_that_others_can_read() {
     let named = |start: &str, end: &str| {
         let found = archive.keys().find(|path| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let middle = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+            let middle = name
+                .strip_prefix(start)
+                .and_then(|rest| rest.strip_suffix(end));
             middle.is_some_and(|time| {
-                time.len() == 15 && time.bytes().enumerate().all(|(at, byte)| if at == 8 { byte == b'-' } else { byte.is_ascii_digit() })
+                time.len() == 15
+                    && time.bytes().enumerate().all(|(at, byte)| {
+                        if at == 8 {
+                            byte == b'-'
+                        } else {
+                            byte.is_ascii_digit()
+                        }
+                    })
             })
         });
-        found.unwrap_or_else(|| panic!("no {start}YYYYMMDD-HHMMSS{end} among {:?}", archive.keys())).clone()
+        found
+            .unwrap_or_else(|| panic!("no {start}YYYYMMDD-HHMMSS{end} among {:?}", archive.keys()))
+            .clone()
     };
     let told = named("k3s2-onboarding-report-", ".md");
     out.says(&shown(&told));
@@ -139,14 +187,33 @@ fn an_onboarding_leaves_reports_that_others_can_read() {
     for file in [&told, &markdown] {
         let text = fs::read_to_string(file).unwrap();
         assert!(text.starts_with("# "), "{}", &text[..80.min(text.len())]);
-        for part in ["```mermaid", "gantt", "k3s2", "| ", "requirement", "gitops::commit", "Longhorn"] {
-            assert!(text.to_lowercase().contains(&part.to_lowercase()), "{}: no {part}", file.display());
+        for part in [
+            "```mermaid",
+            "gantt",
+            "k3s2",
+            "| ",
+            "requirement",
+            "gitops::commit",
+            "Longhorn",
+        ] {
+            assert!(
+                text.to_lowercase().contains(&part.to_lowercase()),
+                "{}: no {part}",
+                file.display()
+            );
         }
         for phase in Phase::ALL {
-            assert!(text.contains(phase.name()), "{}: no {phase}", file.display());
+            assert!(
+                text.contains(phase.name()),
+                "{}: no {phase}",
+                file.display()
+            );
         }
         assert_eq!(text.matches("```").count() % 2, 0, "a fence is left open");
-        assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
+        assert_eq!(
+            text.matches("<details>").count(),
+            text.matches("</details>").count()
+        );
         tables_are_even(&text);
         // The embedded copy can be read back.
         assert_eq!(reports::markdown::embedded(&text).unwrap().run, report.run);
@@ -173,8 +240,21 @@ fn the_state_for_scripts_is_as_specified_field_for_field() {
     let _ = env.onboard(&["--timeout", "storage=2s"]).exits(1);
     let text = fs::read_to_string(env.state().join("onboarding-state.json")).unwrap();
     let state: Value = serde_json::from_str(&text).unwrap();
-    let keys: Vec<&str> = state.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut expected = ["timestamp", "current_phase", "completed_phases", "failed_phases", "total_phases", "phase_status", "phase_errors"];
+    let keys: Vec<&str> = state
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut expected = [
+        "timestamp",
+        "current_phase",
+        "completed_phases",
+        "failed_phases",
+        "total_phases",
+        "phase_status",
+        "phase_errors",
+    ];
     let mut sorted = keys.clone();
     sorted.sort_unstable();
     expected.sort_unstable();
@@ -184,7 +264,10 @@ fn the_state_for_scripts_is_as_specified_field_for_field() {
     assert_eq!(state["failed_phases"], 1);
     assert_eq!(state["total_phases"], 9);
     let time = state["timestamp"].as_str().unwrap();
-    assert!(time.len() == 20 && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
+    assert!(
+        time.len() == 20 && time.ends_with('Z') && time.as_bytes()[10] == b'T',
+        "{time}"
+    );
     for (at, phase) in Phase::ALL.into_iter().enumerate() {
         let expected = match at {
             0..=2 => "completed",
@@ -197,9 +280,17 @@ fn the_state_for_scripts_is_as_specified_field_for_field() {
     }
     assert_eq!(state["phase_status"].as_object().unwrap().len(), 9);
     assert_eq!(state["phase_errors"].as_object().unwrap().len(), 9);
-    let order: Vec<usize> = Phase::ALL.iter().map(|phase| text.find(phase.name()).unwrap()).collect();
+    let order: Vec<usize> = Phase::ALL
+        .iter()
+        .map(|phase| text.find(phase.name()).unwrap())
+        .collect();
     // The first mention of the current phase is its own line; every other one is in order.
-    let rest: Vec<usize> = order.iter().enumerate().filter(|(at, _)| *at != 3).map(|(_, place)| *place).collect();
+    let rest: Vec<usize> = order
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at != 3)
+        .map(|(_, place)| *place)
+        .collect();
     assert!(rest.is_sorted(), "{text}");
 
     // The two copies of the truth agree with it.
