@@ -177,8 +177,8 @@ fn append(file: &Path, text: &str) {
 
 /// The report that a run left.
 pub(crate) fn left(state: &Path) -> Report {
-    let folder = StateFolder::open(state).unwrap().expect("a state folder");
-    Store::load(&folder).unwrap().expect("a report").report
+    let folder = StateFolder::open(state).unwrap().unwrap();
+    Store::load(&folder).unwrap().unwrap().report
 }
 
 #[test]
