@@ -48,6 +48,9 @@ fn refused(env: &TestEnvironment, place: &Spoiled<'_>, arguments: &[&str], words
     assert!(changes.is_empty(), "{changes:?}");
 }
 
+/// What makes a report one of something else.
+type Change = fn(&mut Report);
+
 /// Writes the report that is there anew, changed: whole, with a digest that is right.
 fn rewrite(state: &Path, change: impl FnOnce(&mut Report)) {
     let folder = StateFolder::open(state).unwrap().unwrap();
@@ -123,7 +126,7 @@ fn an_unfinished_report_is_neither_lost_nor_taken_for_another() {
     restore();
 
     // Whole, and about something else.
-    let others: [(&str, fn(&mut Report), &str); 5] = [
+    let others: [(&str, Change, &str); 5] = [
         ("node", |it| it.node = "k3s9".into(), "k3s9"),
         (
             "cluster",
