@@ -28,6 +28,10 @@ demo:
 serve dir:
     cargo run -p harness -- --sandbox-serve {{dir}}
 
+# Build a real control plane for the tests, once; says the variable to set. Needs Go.
+control-plane:
+    @tests/control-plane/build.sh
+
 # Licences and advisories of the dependencies; needs cargo-deny.
 deny:
     cargo deny check
