@@ -9,6 +9,7 @@
 )]
 
 mod binary;
+pub mod control_plane;
 mod look;
 mod process;
 
