@@ -36,7 +36,7 @@ func main() {
 		etcdmain.Main(os.Args)
 	case "kubectl":
 		// Plugins and .kuberc are read while the command is made, before its flags are: the verbosity must stand by then.
-		if err := logs.GlogSetter(kubectl.GetLogVerbosity(os.Args)); err != nil {
+		if _, err := logs.GlogSetter(kubectl.GetLogVerbosity(os.Args)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {

@@ -71,7 +71,10 @@ pub fn assets() -> Result<PathBuf, String> {
     let dir = PathBuf::from(named);
     for program in ["etcd", "kube-apiserver"] {
         if !dir.join(program).is_file() {
-            return Err(format!("{ASSETS} is {}, and there is no {program} in it", dir.display()));
+            return Err(format!(
+                "{ASSETS} is {}, and there is no {program} in it",
+                dir.display()
+            ));
         }
     }
     Ok(dir)
@@ -89,7 +92,8 @@ impl ControlPlane {
             tries += 1;
             match Self::attempt(&assets, parts).await {
                 // Between finding a port free and listening on it somebody else may take it.
-                Err(ControlPlaneError(why)) if tries < 3 && why.contains("address already in use") => {}
+                Err(ControlPlaneError(why))
+                    if tries < 3 && why.contains("address already in use") => {}
                 other => return other,
             }
         }
@@ -113,7 +117,8 @@ impl ControlPlane {
         let url = format!("https://127.0.0.1:{port}");
         let path = |name: &str| root.path().join(name).display().to_string();
         let kubeconfig = kubeconfig(&url, &authority);
-        write_private(&root.path().join("kubeconfig"), &kubeconfig).map_err(failed("kubeconfig"))?;
+        write_private(&root.path().join("kubeconfig"), &kubeconfig)
+            .map_err(failed("kubeconfig"))?;
 
         let mut programs = vec![
             Program::new(assets, "etcd", root.path())
@@ -122,7 +127,10 @@ impl ControlPlane {
                 .flag("listen-client-urls", format!("http://127.0.0.1:{etcd}"))
                 .flag("advertise-client-urls", format!("http://127.0.0.1:{etcd}"))
                 .flag("listen-peer-urls", format!("http://127.0.0.1:{peer}"))
-                .flag("initial-advertise-peer-urls", format!("http://127.0.0.1:{peer}"))
+                .flag(
+                    "initial-advertise-peer-urls",
+                    format!("http://127.0.0.1:{peer}"),
+                )
                 .flag("initial-cluster", format!("test=http://127.0.0.1:{peer}"))
                 .flag("log-level", "warn")
                 .flag("unsafe-no-fsync", "true"),
@@ -140,7 +148,10 @@ impl ControlPlane {
                 .flag("token-auth-file", path("tokens.csv"))
                 .flag("service-account-issuer", "https://kubernetes.default.svc")
                 .flag("service-account-key-file", path("service-account.pub"))
-                .flag("service-account-signing-key-file", path("service-account.key"))
+                .flag(
+                    "service-account-signing-key-file",
+                    path("service-account.key"),
+                )
                 .flag("service-cluster-ip-range", "10.43.0.0/16")
                 .flag("allow-privileged", "true")
                 // Pods here name no service account, and without the controllers there is none.
@@ -154,7 +165,10 @@ impl ControlPlane {
                         .flag("leader-elect", "false")
                         .flag("secure-port", "0")
                         .flag("root-ca-file", path("ca.crt"))
-                        .flag("service-account-private-key-file", path("service-account.key")),
+                        .flag(
+                            "service-account-private-key-file",
+                            path("service-account.key"),
+                        ),
                     Program::new(assets, "kube-scheduler", root.path())
                         .flag("kubeconfig", path("kubeconfig"))
                         .flag("leader-elect", "false")
@@ -165,7 +179,12 @@ impl ControlPlane {
             );
         }
         let processes = Processes::start(programs).map_err(ControlPlaneError::new)?;
-        let made = Self { processes, url, authority, root };
+        let made = Self {
+            processes,
+            url,
+            authority,
+            root,
+        };
         made.wait_until_ready().await?;
         Ok(made)
     }
@@ -235,7 +254,8 @@ impl ControlPlane {
 }
 
 async fn client(kubeconfig: &str) -> Result<Client, ControlPlaneError> {
-    let failed = |error: &dyn std::fmt::Display| ControlPlaneError::new(format!("has no client: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| ControlPlaneError::new(format!("has no client: {error}"));
     let parsed: Kubeconfig = serde_json::from_str(kubeconfig).map_err(|error| failed(&error))?;
     let config = Config::from_custom_kubeconfig(parsed, &Default::default()).await;
     let mut config = config.map_err(|error| failed(&error))?;
@@ -280,6 +300,10 @@ fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
 }
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = fs::File::options().create_new(true).write(true).mode(0o600).open(path)?;
+    let mut file = fs::File::options()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())
 }

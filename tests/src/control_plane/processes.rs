@@ -44,7 +44,8 @@ impl Program {
     /// Starts it. Where `setpriv` is installed the kernel kills it with us, whatever becomes of us; elsewhere it ends
     /// with the value that owns it.
     fn start(&self) -> Result<Child, String> {
-        let failed = |error: std::io::Error| format!("cannot start {}: {error}", self.path.display());
+        let failed =
+            |error: std::io::Error| format!("cannot start {}: {error}", self.path.display());
         let mut command = match setpriv() {
             Some(setpriv) => {
                 let mut command = Command::new(setpriv);
@@ -67,7 +68,10 @@ impl Program {
 }
 
 fn setpriv() -> Option<PathBuf> {
-    ["/usr/bin/setpriv", "/bin/setpriv"].into_iter().map(PathBuf::from).find(|path| path.is_file())
+    ["/usr/bin/setpriv", "/bin/setpriv"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| path.is_file())
 }
 
 /// Running programs. They are killed, and waited for, when this is dropped.
@@ -83,43 +87,61 @@ pub(super) struct Processes {
 
 impl Processes {
     pub(super) fn start(programs: Vec<Program>) -> Result<Self, String> {
-        let names = programs.iter().map(|program| program.name.clone()).collect();
+        let names = programs
+            .iter()
+            .map(|program| program.name.clone())
+            .collect();
         let logs = programs.iter().map(|program| program.log.clone()).collect();
         let ended = Arc::new(Mutex::new(None));
         let (stop, stopped) = mpsc::channel();
         let (say, started) = mpsc::channel();
         let told = Arc::clone(&ended);
-        let keeper = std::thread::Builder::new().name("control-plane".into()).spawn(move || {
-            let mut children = Children::default();
-            for program in &programs {
-                match program.start() {
-                    Ok(child) => children.0.push(child),
-                    Err(error) => {
-                        // Whoever waits for the answer is there until it comes.
-                        let _ = say.send(Err(error));
-                        return;
+        let keeper = std::thread::Builder::new()
+            .name("control-plane".into())
+            .spawn(move || {
+                let mut children = Children::default();
+                for program in &programs {
+                    match program.start() {
+                        Ok(child) => children.0.push(child),
+                        Err(error) => {
+                            // Whoever waits for the answer is there until it comes.
+                            let _ = say.send(Err(error));
+                            return;
+                        }
                     }
                 }
-            }
-            let _ = say.send(Ok(children.0.iter().map(Child::id).collect()));
-            // The sender is dropped to stop us; a message never comes.
-            while stopped.recv_timeout(Duration::from_millis(100)) == Err(mpsc::RecvTimeoutError::Timeout) {
-                for (child, program) in children.0.iter_mut().zip(&programs) {
-                    if let Ok(Some(status)) = child.try_wait() {
-                        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-                        told.get_or_insert_with(|| {
-                            format!("ended: {} ({status}): {}", program.name, tail(&program.log))
-                        });
+                let _ = say.send(Ok(children.0.iter().map(Child::id).collect()));
+                // The sender is dropped to stop us; a message never comes.
+                while stopped.recv_timeout(Duration::from_millis(100))
+                    == Err(mpsc::RecvTimeoutError::Timeout)
+                {
+                    for (child, program) in children.0.iter_mut().zip(&programs) {
+                        if let Ok(Some(status)) = child.try_wait() {
+                            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                            told.get_or_insert_with(|| {
+                                format!(
+                                    "ended: {} ({status}): {}",
+                                    program.name,
+                                    tail(&program.log)
+                                )
+                            });
+                        }
                     }
                 }
-            }
-        });
+            });
         let keeper = keeper.map_err(|error| format!("has no thread: {error}"))?;
         let pids = started
             .recv()
             .map_err(|_| "has no thread that starts it".to_owned())
             .and_then(|answer| answer)?;
-        Ok(Self { names, pids, logs, ended, stop: Some(stop), keeper: Some(keeper) })
+        Ok(Self {
+            names,
+            pids,
+            logs,
+            ended,
+            stop: Some(stop),
+            keeper: Some(keeper),
+        })
     }
 
     pub(super) fn names(&self) -> &[String] {
@@ -132,12 +154,19 @@ impl Processes {
 
     /// The first program that has ended by itself, with the end of its log.
     pub(super) fn ended(&self) -> Option<String> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The end of every log.
     pub(super) fn logs(&self) -> String {
-        self.logs.iter().map(|log| tail(log)).collect::<Vec<_>>().join("\n")
+        self.logs
+            .iter()
+            .map(|log| tail(log))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -174,6 +203,11 @@ fn tail(log: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(
+        clippy::disallowed_methods,
+        reason = "the end of a process is looked at, with a limit"
+    )]
+
     use super::*;
 
     fn program(dir: &Path, script: &str) -> Program {
@@ -215,13 +249,17 @@ mod tests {
     #[test]
     fn a_program_that_ends_is_named_with_its_last_words() {
         let dir = tempfile::tempdir().unwrap();
-        let processes = Processes::start(vec![program(dir.path(), "echo no such flag; exit 3")]).unwrap();
+        let processes =
+            Processes::start(vec![program(dir.path(), "echo no such flag; exit 3")]).unwrap();
         let ended = (0..100).find_map(|_| {
             std::thread::sleep(Duration::from_millis(50));
             processes.ended()
         });
         let ended = ended.expect("it has ended");
-        assert!(ended.contains("sleeper") && ended.contains("no such flag") && ended.contains('3'), "{ended}");
+        assert!(
+            ended.contains("sleeper") && ended.contains("no such flag") && ended.contains('3'),
+            "{ended}"
+        );
     }
 
     #[test]

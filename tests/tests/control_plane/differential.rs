@@ -1,0 +1,130 @@
+//! The sandbox answers like a real API server: one table of requests, sent to both.
+
+mod compare;
+mod listed;
+mod objects;
+mod servers;
+mod shapes;
+mod step;
+mod written;
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use libtest_mimic::Completion;
+use tests::TestEnvironment;
+
+use crate::{Outcome, block_on};
+use servers::Pair;
+use step::Step;
+
+/// The table, in the order in which it is sent: a row finds what the rows before it have left.
+fn table() -> Vec<Step> {
+    let mut table = objects::steps();
+    table.extend(shapes::steps());
+    table.extend(written::steps());
+    table.extend(listed::steps());
+    table
+}
+
+/// Fewer rows of a class say little about it.
+const FEWEST: usize = 5;
+
+pub(crate) fn same_answers() -> Outcome {
+    let table = table();
+    assert!(
+        table.len() >= 80,
+        "the table has only {} requests",
+        table.len()
+    );
+    let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
+    for step in &table {
+        *classes.entry(step.class).or_default() += 1;
+    }
+    let few: Vec<_> = classes
+        .iter()
+        .filter(|(_, count)| **count < FEWEST)
+        .collect();
+    assert!(few.is_empty(), "classes with too few requests: {few:?}");
+
+    block_on(async {
+        let mut pair = Pair::start().await?;
+        let mut unexplained = String::new();
+        let mut meant = 0;
+        let mut count = 0;
+        for step in &table {
+            let [real, ours] = pair.send(step).await?;
+            let differences = compare::differences(step, &real, &ours);
+            match (differences.is_empty(), step.meant) {
+                (true, None) => {}
+                (false, Some(_)) => meant += 1,
+                (true, Some(why)) => {
+                    count += 1;
+                    writeln!(
+                        unexplained,
+                        "{step}\n  said to differ ({why}), and does not"
+                    )?;
+                }
+                (false, None) => {
+                    count += 1;
+                    writeln!(unexplained, "{step}")?;
+                    for difference in differences {
+                        writeln!(unexplained, "  {difference}")?;
+                    }
+                }
+            }
+        }
+        println!(
+            "{} requests of {} classes to both servers, {meant} differences that are meant",
+            table.len(),
+            classes.len()
+        );
+        if count > 0 {
+            return Err(
+                format!("{count} requests are answered differently:\n{unexplained}").into(),
+            );
+        }
+        Ok(Completion::Completed)
+    })
+}
+
+/// What an onboarding sends is what the table has, so that the comparison is about the requests that matter.
+pub(crate) fn every_shape_is_in_the_table() -> Outcome {
+    let environment = TestEnvironment::new();
+    let _ = environment.onboard(&[]).exits(0);
+    let sent = environment.sandbox().requests();
+    let known: Vec<String> = table().iter().map(Step::shape).collect();
+    let mut absent: BTreeMap<String, String> = BTreeMap::new();
+    let mut shapes = std::collections::BTreeSet::new();
+    for request in sent {
+        let method = match request.verb.as_str() {
+            "create" => "POST",
+            "update" => "PUT",
+            "patch" => "PATCH",
+            "delete" | "deletecollection" => "DELETE",
+            _ => "GET",
+        };
+        let shape = step::shape(method, &request.path);
+        if !known.contains(&shape) {
+            absent.insert(shape.clone(), request.path);
+        }
+        shapes.insert(shape);
+    }
+    println!("{} shapes of request in an onboarding", shapes.len());
+    assert!(
+        shapes.len() > 20,
+        "an onboarding sends more than {} shapes of request",
+        shapes.len()
+    );
+    if !absent.is_empty() {
+        let lines: Vec<String> = absent
+            .iter()
+            .map(|(shape, path)| format!("{shape}   such as {path}"))
+            .collect();
+        return Err(format!(
+            "shapes of request that the table has not:\n{}",
+            lines.join("\n")
+        )
+        .into());
+    }
+    Ok(Completion::Completed)
+}

@@ -1,0 +1,146 @@
+//! The requests that an onboarding sends, one row a shape.
+
+use serde_json::json;
+
+use super::step::Step;
+
+/// Lists that are followed by a watch from their version.
+const WATCHED: &[&str] = &[
+    "/api/v1/nodes",
+    "/api/v1/services",
+    "/api/v1/pods",
+    "/apis/apps/v1/daemonsets",
+    "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
+    "/apis/discovery.k8s.io/v1/endpointslices",
+    "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations",
+    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/engineimages",
+    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/instancemanagers",
+    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/nodes",
+    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/settings",
+    "/apis/storage.k8s.io/v1/csinodes",
+];
+
+const LISTED: &[&str] = &[
+    "/api/v1/configmaps",
+    "/api/v1/persistentvolumeclaims",
+    "/api/v1/namespaces/table/pods",
+    "/apis/apps/v1/deployments",
+    "/apis/helm.toolkit.fluxcd.io/v2/helmreleases",
+    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/backuptargets",
+    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/replicas",
+    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/volumes",
+    "/apis/longhorn.io/v1beta2/nodes",
+    "/apis/source.toolkit.fluxcd.io/v1/gitrepositories",
+    "/apis/storage.k8s.io/v1/csidrivers",
+    "/apis/storage.k8s.io/v1/storageclasses",
+];
+
+/// Lists of one object by its name, as a wait does it, with the watch that follows.
+const NAMED: &[(&str, &str)] = &[
+    ("/api/v1/nodes", "k3s2"),
+    (
+        "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations",
+        "first",
+    ),
+    (
+        "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories",
+        "first",
+    ),
+];
+
+pub(super) fn steps() -> Vec<Step> {
+    let mut steps = vec![
+        Step::get("path", "/version").only(&["/major", "/minor", "/gitVersion"]),
+        Step::get("path", "/version?timeout=5s").only(&["/major", "/minor", "/gitVersion"]),
+        Step::get("path", "/readyz?verbose=").only(&["/kind"]),
+        Step::get("path", "/livez"),
+        Step::get("path", "/").eve(),
+        Step::get("verb", "/api/v1/namespaces/kube-system").only(&[
+            "/kind",
+            "/metadata/name",
+            "/status",
+        ]),
+        Step::get("verb", "/api/v1/nodes/k3s1"),
+        Step::get("verb", "/api/v1/nodes/absent"),
+        Step::get(
+            "verb",
+            "/api/v1/namespaces/kube-system/secrets/absent.node-password.k3s",
+        ),
+        Step::get("path", "/apis/metrics.k8s.io/v1beta1/nodes/k3s2")
+            .meant("the sandbox has a metrics server from the start; an API server alone has none"),
+        Step::get("verb", "/api/v1/nodes/absent/proxy/configz"),
+        Step::get(
+            "verb",
+            "/api/v1/namespaces/table/services/web:80/proxy/api/health",
+        ),
+        Step::get(
+            "verb",
+            "/api/v1/namespaces/table/services/web:80/proxy/api/v1/query?query=up",
+        ),
+        Step::get(
+            "verb",
+            "/api/v1/namespaces/table/services/web:80/proxy/api/v1/targets?state=active",
+        ),
+        Step::get(
+            "verb",
+            "/api/v1/namespaces/table/services/web:80/proxy/api/v1/rules?type=alert",
+        ),
+        Step::get("selector", "/api/v1/configmaps?limit=500&labelSelector=app"),
+        Step::get(
+            "selector",
+            "/api/v1/pods?fieldSelector=spec.nodeName%3Dk3s2&limit=500",
+        ),
+        Step::post(
+            "access review",
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+            json!({
+                "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+                "spec": {"user": "eve", "groups": ["team"], "resourceAttributes": {"verb": "list", "resource": "pods", "namespace": "table"}},
+            }),
+        ),
+    ];
+    for path in WATCHED {
+        let kept: &'static str = "version";
+        steps.push(
+            Step::get("verb", &format!("{path}?limit=500")).keep(kept, "/metadata/resourceVersion"),
+        );
+        steps.push(watch(path, ""));
+    }
+    for path in LISTED {
+        steps.push(Step::get("verb", &format!("{path}?limit=500")));
+    }
+    for (path, name) in NAMED {
+        let selector = format!("fieldSelector=metadata.name%3D{name}&");
+        steps.push(
+            Step::get("selector", &format!("{path}?{selector}limit=500"))
+                .keep("version", "/metadata/resourceVersion"),
+        );
+        steps.push(watch(path, &selector));
+    }
+    steps.push(
+        Step::get(
+            "selector",
+            "/api/v1/pods?limit=500&fieldSelector=spec.nodeName%3Dk3s2",
+        )
+        .keep("version", "/metadata/resourceVersion"),
+    );
+    steps.push(watch("/api/v1/pods", "fieldSelector=spec.nodeName%3Dk3s2&"));
+    let annotate =
+        json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "token"}}});
+    steps.extend([
+        Step::patch("patch type", "/api/v1/nodes/k3s2?fieldManager=onboarding", "merge", json!({"metadata": {"labels": {"storage": "longhorn"}}})),
+        Step::patch("patch type", "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/first?fieldManager=onboarding", "merge", annotate.clone()),
+        Step::patch("patch type", "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories/first?fieldManager=onboarding", "merge", annotate),
+    ]);
+    steps
+}
+
+/// A watch from the version of the list before it, which ends by itself; nothing happens meanwhile.
+fn watch(path: &str, selector: &str) -> Step {
+    Step::get(
+        "watch",
+        &format!(
+            "{path}?watch=true&timeoutSeconds=1&{selector}allowWatchBookmarks=true&resourceVersion={{version}}"
+        ),
+    )
+}

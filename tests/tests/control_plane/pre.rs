@@ -1,0 +1,78 @@
+//! `--phase pre` against a cluster that has nothing but Kubernetes: every check can tell, and few requests are sent.
+
+use libtest_mimic::Completion;
+use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
+use tests::{
+    TestEnvironment,
+    control_plane::{ControlPlane, Parts},
+};
+
+use crate::{Outcome, block_on};
+
+/// More than this would be felt by a real control plane.
+const REQUESTS: u64 = 40;
+
+pub(crate) fn decides_every_check() -> Outcome {
+    let plane = block_on(async { Ok(ControlPlane::start(Parts::Server).await?) })?;
+    let environment = TestEnvironment::without_cluster();
+    let kubeconfig = plane.kubeconfig().display().to_string();
+    let mut arguments = vec![
+        "--kubeconfig",
+        &kubeconfig,
+        "--phase",
+        "pre",
+        "--color",
+        "never",
+    ];
+    let folders = environment.folders();
+    arguments.extend(folders.iter().map(String::as_str));
+    // The cluster has no node, so the phase cannot pass: what counts is that it was decided.
+    let _ = environment.harness(&arguments).exits(1);
+    let xml = std::fs::read_to_string(environment.state().join("onboarding.xml"))?;
+    let report = Report::deserialize_from_str(&xml)?;
+    let suite = report
+        .test_suites
+        .iter()
+        .find(|suite| suite.name.as_str() == "pre")
+        .ok_or("the report has no phase pre")?;
+    let mut undecided = Vec::new();
+    let mut decided = 0;
+    for case in &suite.test_cases {
+        match &case.status {
+            TestCaseStatus::NonSuccess {
+                kind: NonSuccessKind::Error,
+                message,
+                description,
+                ..
+            } => {
+                undecided.push(format!(
+                    "{}: {message:?} {description:?}",
+                    case.name.as_str()
+                ));
+            }
+            TestCaseStatus::Skipped { .. } => {}
+            _ => decided += 1,
+        }
+    }
+    assert!(
+        undecided.is_empty(),
+        "checks that could not decide:\n{}",
+        undecided.join("\n")
+    );
+    assert!(decided >= 5, "only {decided} checks were decided:\n{xml}");
+    let sent = suite
+        .properties
+        .iter()
+        .find(|property| property.name.as_str() == "requests")
+        .ok_or("the phase counts no requests")?;
+    let sent: u64 = sent.value.as_str().parse()?;
+    println!(
+        "phase pre: {decided} of {} checks decided, with {sent} requests",
+        suite.test_cases.len()
+    );
+    assert!(
+        (1..=REQUESTS).contains(&sent),
+        "{sent} requests were sent, expected at most {REQUESTS}"
+    );
+    Ok(Completion::Completed)
+}
