@@ -194,6 +194,10 @@ async fn offer(
             .as_object_mut()
             .map(|metadata| metadata.remove(field));
     }
+    // The sandbox's remote is a folder; a real Flux takes only http, https and ssh.
+    if object["kind"] == "GitRepository" && text(&object, "/spec/url").starts_with('/') {
+        object["spec"]["url"] = "https://git.example.com/home/cluster.git".into();
+    }
     let status = object
         .as_object_mut()
         .and_then(|object| object.remove("status"));

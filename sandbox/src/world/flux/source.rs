@@ -161,10 +161,16 @@ fn helm(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             "type": "Ready", "status": "True", "reason": "Succeeded", "observedGeneration": generation,
             "message": "stored artifact: index of the repository",
         });
+        let digest = format!("sha256:{}", stable_hex(text(&repository["spec"]["url"]), 64));
+        let path = format!("helmrepository/{}/{}/index.yaml", namespace(&repository), name(&repository));
         let status = json!({
             "observedGeneration": generation,
             "conditions": conditions(&repository["status"]["conditions"], &[told]),
-            "artifact": {"revision": format!("sha256:{}", stable_hex(text(&repository["spec"]["url"]), 64))},
+            "artifact": {
+                "revision": digest, "digest": digest, "size": 20480,
+                "lastUpdateTime": repository["metadata"]["creationTimestamp"],
+                "url": format!("http://source-controller.flux-system.svc.cluster.local./{path}"), "path": path,
+            },
         });
         if would_change(&repository["status"], &status) {
             changes.push(Change::status(&HELM_REPOSITORIES, &repository, status));
@@ -184,10 +190,14 @@ fn helm(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             json!({"type": "Ready", "status": "True", "reason": "InstallSucceeded", "message": message, "observedGeneration": generation}),
             json!({"type": "Released", "status": "True", "reason": "InstallSucceeded", "message": message, "observedGeneration": generation}),
         ];
+        let deployed = &release["metadata"]["creationTimestamp"];
+        let digest = |of: &str| format!("sha256:{}", stable_hex(&format!("{of} {}", release["spec"]), 64));
         let status = json!({
             "observedGeneration": generation,
             "conditions": conditions(&release["status"]["conditions"], &told),
             "history": [{
+                "configDigest": digest("values"), "digest": digest("release"),
+                "firstDeployed": deployed, "lastDeployed": deployed,
                 "chartName": chart["chart"], "chartVersion": chart["version"], "status": "deployed", "version": 1,
                 "name": name(&release), "namespace": namespace(&release),
             }],

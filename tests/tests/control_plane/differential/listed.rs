@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{
-    objects::config_map,
+    objects::{config_map, meta},
     step::{METADATA, METADATA_LIST, Step, TABLE},
 };
 
-const PAGED: &str = "/api/v1/namespaces/flux-system/configmaps";
+/// A kind of which every new namespace has none.
+const PAGED: &str = "/apis/coordination.k8s.io/v1/namespaces/flux-system/leases";
 const PODS: &str = "/api/v1/namespaces/table/pods";
 
 pub(super) fn steps() -> Vec<Step> {
@@ -21,6 +22,10 @@ pub(super) fn steps() -> Vec<Step> {
         collections(),
     ]
     .concat()
+}
+
+fn lease(name: &str) -> Value {
+    json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta(name), "spec": {"holderIdentity": name}})
 }
 
 fn selectors() -> Vec<Step> {
@@ -82,7 +87,7 @@ fn selectors() -> Vec<Step> {
 fn pages() -> Vec<Step> {
     let class = "pagination";
     let mut steps: Vec<Step> = (0..5)
-        .map(|index| Step::post("create", PAGED, config_map(&format!("page-{index}"))))
+        .map(|index| Step::post("create", PAGED, lease(&format!("page-{index}"))))
         .collect();
     steps.extend([
         Step::get(

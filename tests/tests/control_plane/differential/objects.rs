@@ -54,9 +54,10 @@ pub(super) fn config_map(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta(name), "data": {"a": "1"}})
 }
 
-/// A pod of the table, on a node unless that is empty.
+/// A pod of the table, on a node unless that is empty. It names its account, which a cluster with controllers would do.
 pub(super) fn pod(name: &str, node: &str) -> Value {
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta(name), "spec": {
+        "serviceAccountName": "default",
         "containers": [{"name": "main", "image": "image:1", "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}}],
     }});
     if !node.is_empty() {

@@ -129,7 +129,11 @@ impl Server {
         let code = response.status().as_u16();
         let bytes = response.into_body().collect_bytes().await?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let body = serde_json::from_str(&text).unwrap_or_else(|_| events(&text));
+        let body = if code == 200 && step.path.contains("watch=true") {
+            events(&text)
+        } else {
+            serde_json::from_str(&text).unwrap_or_else(|_| text.into())
+        };
         for &(name, pointer) in &step.keep {
             let value = body
                 .pointer(pointer)
@@ -148,10 +152,7 @@ impl Server {
 /// The lines of a watch as a list; other text as it is.
 fn events(text: &str) -> Value {
     let lines: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
-    match lines {
-        Ok(lines) if !lines.is_empty() => lines.into(),
-        _ => text.into(),
-    }
+    lines.map_or_else(|_| text.into(), Value::from)
 }
 
 /// No kubelet, no Service and no trouble.

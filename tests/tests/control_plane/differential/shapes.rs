@@ -21,6 +21,15 @@ const WATCHED: &[&str] = &[
 ];
 
 const LISTED: &[&str] = &[
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+    "/apis/certificates.k8s.io/v1/certificatesigningrequests",
+    "/api/v1/namespaces",
+    "/api/v1/resourcequotas",
+    "/apis/networking.k8s.io/v1/ingressclasses",
+    "/apis/networking.k8s.io/v1/networkpolicies",
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "/api/v1/configmaps",
     "/api/v1/persistentvolumeclaims",
     "/api/v1/namespaces/table/pods",
@@ -66,8 +75,7 @@ pub(super) fn steps() -> Vec<Step> {
             "verb",
             "/api/v1/namespaces/kube-system/secrets/absent.node-password.k3s",
         ),
-        Step::get("path", "/apis/metrics.k8s.io/v1beta1/nodes/k3s2")
-            .meant("the sandbox has a metrics server from the start; an API server alone has none"),
+        Step::get("path", "/apis/metrics.k8s.io/v1beta1/nodes/k3s2"),
         Step::get("verb", "/api/v1/nodes/absent/proxy/configz"),
         Step::get(
             "verb",

@@ -28,8 +28,6 @@ pub(super) struct Step {
     pub(super) keep: Vec<(&'static str, &'static str)>,
     /// The only parts that are compared, when not all; the status is compared always.
     pub(super) only: &'static [&'static str],
-    /// Why the answers differ, when that is meant.
-    pub(super) meant: Option<&'static str>,
     /// Sent again until it is answered with success: what a server does in its own time.
     pub(super) settles: bool,
 }
@@ -82,7 +80,6 @@ impl Step {
             body,
             keep: Vec::new(),
             only: &[],
-            meant: None,
             settles: false,
         }
     }
@@ -141,11 +138,6 @@ impl Step {
 
     pub(super) fn only(mut self, parts: &'static [&'static str]) -> Self {
         self.only = parts;
-        self
-    }
-
-    pub(super) fn meant(mut self, why: &'static str) -> Self {
-        self.meant = Some(why);
         self
     }
 
