@@ -18,6 +18,9 @@ use tokio::sync::watch;
 use super::{Inner, PAGE, ReadError, Scope, Slot, View, slot::Content};
 use crate::kinds::Kind;
 
+/// How often a kind is listed that may not be watched.
+const LIST_AGAIN: Duration = Duration::from_secs(2);
+
 /// Watches a kind from now on, if it is not watched yet.
 pub(super) fn begin(view: &View, kind: &'static Kind, scope: &Scope, slot: &Arc<Slot>) {
     slot.watch_once(|| {
@@ -32,9 +35,9 @@ pub(super) fn begin(view: &View, kind: &'static Kind, scope: &Scope, slot: &Arc<
 }
 
 /// Follows a kind until its slot is gone. Holds only weak references, so that a watch ends with its view.
-async fn follow(inner: Weak<Inner>, slot: Weak<Slot>, kind: &'static Kind, scope: Scope) {
+async fn follow(inner: Weak<Inner>, weak: Weak<Slot>, kind: &'static Kind, scope: Scope) {
     let mut pauses = Pauses::default();
-    let Some((api, changed)) = resolve(&inner, &slot, kind, &scope, &mut pauses).await else {
+    let Some((api, changed)) = resolve(&inner, &weak, kind, &scope, &mut pauses).await else {
         return;
     };
     let mut config = watcher::Config::default()
@@ -51,7 +54,7 @@ async fn follow(inner: Weak<Inner>, slot: Weak<Slot>, kind: &'static Kind, scope
     let mut coming: BTreeMap<(String, String), Value> = BTreeMap::new();
     let mut number = 0;
     while let Some(event) = events.next().await {
-        let Some(slot) = slot.upgrade() else { return };
+        let Some(slot) = weak.upgrade() else { return };
         let whole = match event {
             Ok(watcher::Event::Init) => {
                 coming.clear();
@@ -72,6 +75,15 @@ async fn follow(inner: Weak<Inner>, slot: Weak<Slot>, kind: &'static Kind, scope
             Ok(watcher::Event::Delete(object)) => {
                 objects.remove(&key(&object));
                 true
+            }
+            // Without a way to be told of changes, what was listed would stand for ever.
+            Err(error) if may_not_watch(&error) => {
+                tracing::debug!(
+                    "{} may not be watched and is listed again and again",
+                    kind.name()
+                );
+                drop(slot);
+                return list_again(&inner, &weak, kind, &scope).await;
             }
             Err(error) => {
                 let error = meaning(kind, &error);
@@ -97,6 +109,30 @@ async fn follow(inner: Weak<Inner>, slot: Weak<Slot>, kind: &'static Kind, scope
             ));
             changed.send_modify(|count| *count += 1);
         }
+    }
+}
+
+/// Whether the list was allowed and the watch is not.
+fn may_not_watch(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 403)
+}
+
+/// Keeps a slot current by listing, until it is gone. What was known stays while a list fails.
+async fn list_again(inner: &Weak<Inner>, slot: &Weak<Slot>, kind: &'static Kind, scope: &Scope) {
+    let mut number = u64::MAX / 2;
+    loop {
+        tokio::time::sleep(LIST_AGAIN.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let view = View { inner };
+        let found = view.pages(kind, scope).await;
+        let Some(slot) = slot.upgrade() else { return };
+        let Ok(objects) = found else { continue };
+        if matches!(slot.content(), Content::Ready(_, known) if *known == objects) {
+            continue;
+        }
+        number += 1;
+        slot.set(Content::Ready(number, Arc::new(objects)));
+        view.inner.changed.send_modify(|count| *count += 1);
     }
 }
 
@@ -205,5 +241,84 @@ impl Iterator for Pauses {
 impl Backoff for Pauses {
     fn reset(&mut self) {
         self.next = Self::FIRST;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicU64, Ordering},
+    };
+
+    use http::{Request, Response};
+    use k8s_openapi::api::core::v1::Node;
+    use kube::{Client, client::Body};
+    use serde_json::json;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::{
+        cluster::{Meter, Reader},
+        kinds,
+    };
+
+    /// A cluster that lists nodes, one more each time, and answers a watch with 403.
+    fn unwatchable() -> (View, Arc<AtomicU64>) {
+        let lists = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&lists);
+        let service = service_fn(move |request: Request<Body>| {
+            let query = request.uri().query().unwrap_or_default();
+            let (status, body) = if query.contains("watch=") {
+                let forbidden = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403,
+                    "reason": "Forbidden", "message": "may not watch"});
+                (403, forbidden)
+            } else {
+                let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+                let nodes: Vec<Value> = (0..number)
+                    .map(|one| json!({"metadata": {"name": format!("k3s{one}")}}))
+                    .collect();
+                (
+                    200,
+                    json!({"metadata": {"resourceVersion": "1"}, "items": nodes}),
+                )
+            };
+            let response = Response::builder()
+                .status(status)
+                .body(Body::from(body.to_string().into_bytes()));
+            async move { Ok::<_, Infallible>(response.unwrap()) }
+        });
+        let client = Client::new(service, "default");
+        let reader = Reader::new(client.clone(), client, Meter::default());
+        (View::live(reader), lists)
+    }
+
+    #[tokio::test]
+    async fn what_may_be_listed_and_not_watched_is_listed_again() {
+        let (view, lists) = unwatchable();
+        let mut changes = view.changes();
+        let nodes = view
+            .list::<Node>(&kinds::NODES, Scope::all())
+            .await
+            .unwrap();
+        assert_eq!(nodes.len(), 1);
+        let patience = Duration::from_secs(30);
+        let newer = async {
+            while view
+                .list::<Node>(&kinds::NODES, Scope::all())
+                .await
+                .unwrap()
+                .len()
+                < 2
+            {
+                changes.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(patience, newer).await.unwrap();
+        // It ends with its view.
+        drop(view);
+        let asked = lists.load(Ordering::SeqCst);
+        tokio::time::sleep(LIST_AGAIN * 2).await;
+        assert_eq!(lists.load(Ordering::SeqCst), asked);
     }
 }
