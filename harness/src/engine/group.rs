@@ -8,7 +8,7 @@ use reports::model::{Ended, Outcome};
 use tokio::runtime::Handle;
 
 use super::board::Board;
-use crate::options::Format;
+use crate::{options::Format, text::clean};
 
 /// How libtest-mimic is to run.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,8 @@ fn completion(ended: &Ended, fail_on_warn: bool) -> Result<Completion, Failed> {
     } else {
         format!("{}: {}", ended.reason, ended.message)
     };
+    // libtest-mimic prints it as it is, so it is cleaned here: no secrets, no terminal sequences.
+    let said = clean(&said);
     match ended.outcome {
         Outcome::Pass => Ok(Completion::Completed),
         Outcome::Warn if fail_on_warn => Err(Failed::from(said)),
@@ -73,13 +75,33 @@ fn completion(ended: &Ended, fail_on_warn: bool) -> Result<Completion, Failed> {
             let mut text = said;
             for line in &ended.evidence {
                 text.push_str("\n  saw  ");
-                text.push_str(line);
+                text.push_str(&clean(line));
             }
             if !ended.hint.is_empty() {
                 text.push_str("\n  do   ");
-                text.push_str(&ended.hint);
+                text.push_str(&clean(&ended.hint));
             }
             Err(Failed::from(text))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn what_libtest_mimic_prints_holds_no_secret_and_no_terminal_sequence() {
+        let mut case = testing::case("pre::x", Outcome::Fail, "Broken", "\u{1b}[31mred");
+        let ended = testing::ended(&mut case);
+        ended.evidence = vec!["Authorization: Bearer abcdefghijklmnopqrstuvwxyz0123456789".into()];
+        let failed = completion(ended, false).err().unwrap();
+        let text = failed.message().unwrap_or_default();
+        assert!(text.contains("Broken: "), "{text}");
+        assert!(
+            !text.contains('\u{1b}') && !text.contains("abcdefghij"),
+            "{text}"
+        );
     }
 }

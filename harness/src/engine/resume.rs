@@ -151,6 +151,10 @@ fn taken_up(old: Report, new: &Report) -> Report {
     let mut report = old;
     report.tool.clone_from(&new.tool);
     report.cluster.clone_from(&new.cluster);
+    // A run that began without a repository gets the one that is named now.
+    if report.repository.is_none() {
+        report.repository.clone_from(&new.repository);
+    }
     report.finished = None;
     report.exit_code = None;
     report.resumed += 1;
