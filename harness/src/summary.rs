@@ -247,11 +247,11 @@ impl Summary<'_> {
             lines.push(format!("  --resume     goes on at {}", phase.name()));
         }
         if report.has_changes() {
-            let revert = commit(report)
-                .map(|commit| format!("git revert {commit} && git push; "))
-                .unwrap_or_default();
-            lines.push("  --rollback   is not built yet; by hand:".into());
-            lines.push(format!("               {revert}kubectl delete node {node}"));
+            lines.push("  --rollback   is not built yet; docs/operating.md, \"Taking the node out by hand\",".into());
+            lines.push(
+                "               says in which order, so that no last copy of a volume is lost"
+                    .into(),
+            );
         }
         if !self.again.is_empty() {
             lines.push(format!("  each with    {}", self.again.trim_start()));

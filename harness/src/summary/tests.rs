@@ -132,8 +132,8 @@ fn a_run_that_stopped_says_what_was_seen_what_to_do_and_what_is_possible() {
     Nothing was lost: 3 of 9 phases are done, commit 9d0c4e1 is pushed.
       --status     compares this with the cluster as it is now
       --resume     goes on at storage_integration
-      --rollback   is not built yet; by hand:
-                   git revert 9d0c4e1 && git push; kubectl delete node k3s2
+      --rollback   is not built yet; docs/operating.md, "Taking the node out by hand",
+                   says in which order, so that no last copy of a volume is lost
     log       /tmp/l/k3s2-onboarding-20261122-101502.log
     markdown  /tmp/l/k3s2-onboarding-report-20261122-101502.md
     exit 1
