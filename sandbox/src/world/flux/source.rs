@@ -161,8 +161,15 @@ fn helm(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             "type": "Ready", "status": "True", "reason": "Succeeded", "observedGeneration": generation,
             "message": "stored artifact: index of the repository",
         });
-        let digest = format!("sha256:{}", stable_hex(text(&repository["spec"]["url"]), 64));
-        let path = format!("helmrepository/{}/{}/index.yaml", namespace(&repository), name(&repository));
+        let digest = format!(
+            "sha256:{}",
+            stable_hex(text(&repository["spec"]["url"]), 64)
+        );
+        let path = format!(
+            "helmrepository/{}/{}/index.yaml",
+            namespace(&repository),
+            name(&repository)
+        );
         let status = json!({
             "observedGeneration": generation,
             "conditions": conditions(&repository["status"]["conditions"], &[told]),
@@ -191,7 +198,12 @@ fn helm(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             json!({"type": "Released", "status": "True", "reason": "InstallSucceeded", "message": message, "observedGeneration": generation}),
         ];
         let deployed = &release["metadata"]["creationTimestamp"];
-        let digest = |of: &str| format!("sha256:{}", stable_hex(&format!("{of} {}", release["spec"]), 64));
+        let digest = |of: &str| {
+            format!(
+                "sha256:{}",
+                stable_hex(&format!("{of} {}", release["spec"]), 64)
+            )
+        };
         let status = json!({
             "observedGeneration": generation,
             "conditions": conditions(&release["status"]["conditions"], &told),
