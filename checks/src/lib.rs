@@ -8,6 +8,7 @@ pub mod catalogue;
 mod check;
 pub mod cluster;
 mod context;
+pub mod explain;
 pub mod git;
 pub mod gitops;
 pub mod health;

@@ -7,6 +7,7 @@
 mod action;
 pub mod actions;
 mod client;
+pub mod explain;
 mod flux;
 pub mod git;
 pub mod order;
