@@ -12,6 +12,7 @@ mod docs;
 mod engine;
 mod event;
 mod exit;
+mod history;
 mod list;
 mod near;
 mod options;
@@ -67,6 +68,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Halt> {
         )),
         Task::Run => run::run(cli),
         Task::Status => status::show(cli),
+        Task::History => history::show(cli),
         Task::Cleanup => cleanup::clean_up(cli),
         Task::Serve(dir) => sandbox_mode::serve(cli, &dir),
     }

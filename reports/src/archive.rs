@@ -21,6 +21,7 @@ use crate::{
 
 mod find;
 
+pub(crate) use find::visit;
 pub use find::{Archived, History, all, newest};
 
 /// Why something could not be archived or found.

@@ -9,6 +9,7 @@ mod files;
 
 pub mod archive;
 pub mod folder;
+pub mod history;
 pub mod junit;
 pub mod lock;
 pub mod log;

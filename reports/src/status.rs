@@ -39,11 +39,11 @@ pub fn lines(report: &Report, options: &StatusOptions) -> Vec<String> {
 
 fn head(report: &Report, options: &StatusOptions) -> String {
     let cluster = &report.cluster;
-    let sandbox = if cluster.sandbox { "sandbox " } else { "" };
-    let name = if cluster.name.is_empty() {
-        "a cluster without a name"
-    } else {
-        cluster.name.as_str()
+    let place = match (cluster.sandbox, cluster.name.as_str()) {
+        (true, "" | "sandbox") => "the sandbox".to_owned(),
+        (true, name) => format!("sandbox {name}"),
+        (false, "") => "a cluster without a name".to_owned(),
+        (false, name) => name.to_owned(),
     };
     let what = match report.mode {
         Mode::Onboard => "run",
@@ -53,7 +53,7 @@ fn head(report: &Report, options: &StatusOptions) -> String {
     };
     let when = report.started.strftime("%-d %b %H:%M UTC");
     format!(
-        "{} in {sandbox}{name} · {what} {} of {when} · {}",
+        "{} in {place} · {what} {} of {when} · {}",
         report.node,
         report.run,
         stand(report, options)
@@ -231,6 +231,8 @@ k3s2 in home · run 7f3a91c2 of 22 Nov 10:15 UTC · stopped at storage_integrati
         report.finished = Some(at(30));
         report.cluster.sandbox = true;
         assert!(head(&report, false).starts_with("k3s2 in sandbox home · run 7f3a91c2"));
+        report.cluster.name = "sandbox".to_owned();
+        assert!(head(&report, false).starts_with("k3s2 in the sandbox · run 7f3a91c2"));
         assert!(head(&report, false).ends_with("complete, 30 s ago"));
     }
 

@@ -17,6 +17,7 @@ Examples:
   harness --sandbox --report              onboard into the embedded cluster
   harness --repo ~/k3s-flux --report      onboard into the kubeconfig's cluster
   harness --status                        how far it is, and the node now
+  harness --history                       how earlier onboardings went
   harness --resume                        go on where it stopped
   harness --phase storage                 ask the checks of one phase
   harness --phase storage disks           only those with `disks` in their id
@@ -60,6 +61,9 @@ pub(crate) struct Cli {
     /// Say how far the onboarding is, and what the cluster says now.
     #[arg(long, help_heading = "What to do")]
     pub(crate) status: bool,
+    /// Say how earlier onboardings went: how many came through, what fails most, how long phases take.
+    #[arg(long, help_heading = "What to do")]
+    pub(crate) history: bool,
     /// Take the node out again (not built yet).
     #[arg(long, help_heading = "What to do")]
     pub(crate) rollback: bool,
@@ -260,6 +264,8 @@ pub(crate) enum Task {
     Explain(String),
     /// `--status`
     Status,
+    /// `--history`
+    History,
     /// `--cleanup`
     Cleanup,
     /// `--sandbox-serve`
@@ -285,6 +291,8 @@ impl Cli {
             Task::List
         } else if self.status {
             Task::Status
+        } else if self.history {
+            Task::History
         } else if self.cleanup {
             Task::Cleanup
         } else {

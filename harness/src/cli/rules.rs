@@ -15,6 +15,7 @@ impl Cli {
     fn commands(&self) -> Option<String> {
         let given: Vec<&str> = [
             ("--status", self.status),
+            ("--history", self.history),
             ("--rollback", self.rollback),
             ("--resume", self.resume),
             ("--list", self.list),
@@ -57,6 +58,7 @@ impl Cli {
         }
         let whole = [
             ("--status", self.status),
+            ("--history", self.history),
             ("--rollback", self.rollback),
             ("--explain", self.explain.is_some()),
             ("--cleanup", self.cleanup),
@@ -99,6 +101,7 @@ impl Cli {
         let other = [
             ("--list", self.list),
             ("--status", self.status),
+            ("--history", self.history),
             ("--rollback", self.rollback),
             ("--explain", self.explain.is_some()),
             ("--cleanup", self.cleanup),

@@ -66,6 +66,18 @@ fn options_that_exclude_each_other_are_named() {
         ("--resume --list", "--resume and --list exclude each other"),
         ("--status --list", "--status and --list exclude each other"),
         (
+            "--status --history",
+            "--status and --history exclude each other",
+        ),
+        (
+            "--history --phase join",
+            "--history is not for single checks: leave --phase, --skip and filters out",
+        ),
+        (
+            "--history --fresh",
+            "--fresh and --history exclude each other",
+        ),
+        (
             "--resume --fresh",
             "--resume and --fresh exclude each other: one goes on, one starts over",
         ),
@@ -174,6 +186,7 @@ fn what_is_not_built_yet_is_a_task_of_its_own() {
         ("--dry-run --resume", Task::Later("--dry-run")),
         ("--auto-fix --report", Task::Later("--auto-fix")),
         ("--status", Task::Status),
+        ("--history --format json", Task::History),
         ("--list x", Task::List),
         ("--explain a::b", Task::Explain("a::b".into())),
         ("--cleanup --yes", Task::Cleanup),
@@ -199,6 +212,8 @@ fn help() {
           --resume           Go on where an earlier onboarding stopped
           --status           Say how far the onboarding is, and what the cluster
                              says now
+          --history          Say how earlier onboardings went: how many came
+                             through, what fails most, how long phases take
           --rollback         Take the node out again (not built yet)
           --list             List checks and actions; asks no cluster
           --explain <CHECK>  Say what a check asks, why, and what to do when it
@@ -283,6 +298,7 @@ fn help() {
       harness --sandbox --report              onboard into the embedded cluster
       harness --repo ~/k3s-flux --report      onboard into the kubeconfig's cluster
       harness --status                        how far it is, and the node now
+      harness --history                       how earlier onboardings went
       harness --resume                        go on where it stopped
       harness --phase storage                 ask the checks of one phase
       harness --phase storage disks           only those with `disks` in their id

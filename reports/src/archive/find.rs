@@ -72,6 +72,38 @@ pub fn all(logs: &LogFolder, node: &str) -> Result<History, ArchiveError> {
     Ok(history)
 }
 
+/// Reads every archived report of a node in the order of time, one at a time, and returns the files that are named like
+/// one and are none of ours. Dry runs are passed over.
+///
+/// # Errors
+/// [`ArchiveError`] when the folder cannot be listed, or the node's name cannot be part of a file name.
+pub(crate) fn visit(
+    logs: &LogFolder,
+    node: &str,
+    mut each: impl FnMut(PathBuf, Result<Report, String>),
+) -> Result<Vec<PathBuf>, ArchiveError> {
+    let found = candidates(logs, node)?;
+    for path in found.values() {
+        let report = read(path);
+        each(path.clone(), report);
+    }
+    let mut others: Vec<PathBuf> = fs::read_dir(logs.path())
+        .map_err(io_error("listing", logs.path()))?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| key(name, node).is_none() && is_like_ours(name, node))
+        .map(|name| logs.path().join(name))
+        .collect();
+    others.sort();
+    Ok(others)
+}
+
+/// `k3s2-onboarding-latest.xml`: named like a report of ours, but for the time. Reports of dry runs are ours.
+fn is_like_ours(name: &str, node: &str) -> bool {
+    name.strip_prefix(node)
+        .and_then(|rest| rest.strip_prefix("-onboarding-"))
+        .is_some_and(|rest| rest.ends_with(".xml") && !rest.starts_with("dry-run-"))
+}
+
 fn read(path: &std::path::Path) -> Result<Report, String> {
     let bytes = files::read(path).map_err(|error| error.to_string())?;
     let bytes = bytes.ok_or("it has gone")?;

@@ -47,10 +47,10 @@ pub fn sentence(report: &Report) -> String {
     } else {
         report.cluster.name.as_str()
     };
-    let where_ = if report.cluster.sandbox {
-        format!("the sandbox cluster {cluster}")
-    } else {
-        cluster.to_owned()
+    let where_ = match (report.cluster.sandbox, cluster) {
+        (true, "sandbox") => "the sandbox".to_owned(),
+        (true, name) => format!("the sandbox cluster {name}"),
+        (false, name) => name.to_owned(),
     };
     let tally = tally(report);
     match report.mode {
