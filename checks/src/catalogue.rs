@@ -1,8 +1,20 @@
 //! Every check, in the order of the phases.
 
+use std::sync::OnceLock;
+
 use reports::model::Phase;
 
 use crate::Check;
+
+/// Checks that are not known when the program is built: the operator's own scripts.
+static ADDED: OnceLock<Vec<&'static Check>> = OnceLock::new();
+
+/// Adds checks behind those of their phases. Once, before anything asks what there is; they stay as long as the program
+/// runs. Returns whether they were taken.
+pub fn add(checks: Vec<Check>) -> bool {
+    let leaked = checks.into_iter().map(|check| &*Box::leak(Box::new(check)));
+    ADDED.set(leaked.collect()).is_ok()
+}
 
 /// The checks of one phase, in the order in which they are listed and asked. A phase with many is split by what its
 /// checks look at.
@@ -42,6 +54,7 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::network::flannel::CHECKS,
             crate::network::ranges::CHECKS,
             crate::network::path::CHECKS,
+            crate::network::vpn::CHECKS,
         ],
         Phase::MonitoringIntegration => &[
             crate::monitoring::exporter::CHECKS,
@@ -52,6 +65,8 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::security::rights::CHECKS,
             crate::security::kubelet::CHECKS,
             crate::security::repository::CHECKS,
+            crate::security::sops::CHECKS,
+            crate::security::secrets::CHECKS,
             crate::security::cluster::CHECKS,
             crate::security::pods::CHECKS,
         ],
@@ -62,7 +77,13 @@ pub fn of(phase: Phase) -> Vec<&'static Check> {
             crate::health::services::CHECKS,
         ],
     };
-    parts.iter().copied().flatten().collect()
+    let added = ADDED.get().into_iter().flatten().copied();
+    parts
+        .iter()
+        .copied()
+        .flatten()
+        .chain(added.filter(|check| check.phase() == Some(phase)))
+        .collect()
 }
 
 /// Every check.

@@ -4,6 +4,7 @@
 //! function. One file a phase; [`catalogue`] joins them. Whatever a check reads goes through a [`view::View`], which
 //! asks the cluster once for each kind and shares the answer, and whose client refuses to change anything.
 
+mod accept;
 pub mod catalogue;
 mod check;
 pub mod cluster;
@@ -27,6 +28,7 @@ mod testing;
 mod verdict;
 pub mod view;
 
+pub use accept::Accepted;
 pub use check::{Answer, Ask, COMMON_REASONS, Check, Criterion, Need, Reason};
 pub use context::Context;
 pub use settings::{

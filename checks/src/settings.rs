@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::git::Transport;
+use crate::{Accepted, git::Transport};
 
 /// What is wanted, from flags, `onboarding.toml` and defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Settings {
     pub probe: ProbeSettings,
     /// `[expect]`
     pub expect: Expectations,
+    /// `[[accept]]`: failures that somebody has accepted. Read with the rest of the file by the program.
+    #[serde(skip)]
+    pub accept: Vec<Accepted>,
     /// How often what cannot be watched is asked again during a wait. Not in the file: given by the program.
     #[serde(skip)]
     pub poll: Poll,

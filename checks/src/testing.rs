@@ -164,7 +164,11 @@ impl Fixture {
         let selector = query
             .split('&')
             .find_map(|pair| pair.strip_prefix("fieldSelector="))
-            .map(|value| value.replace("%3D", "=").replace("%2C", ","));
+            .map(|value| {
+                let pairs = [("%3D", "="), ("%2C", ","), ("%21", "!"), ("%2F", "/")];
+                let decoded = pairs.iter();
+                decoded.fold(value.to_owned(), |text, (from, to)| text.replace(from, to))
+            });
         let text = |object: &Value, pointer: &str| {
             object
                 .pointer(pointer)
@@ -183,7 +187,12 @@ impl Fixture {
                         .flat_map(|selector| selector.split(','))
                         .all(|term| {
                             let (field, value) = term.split_once('=').unwrap();
-                            text(object, &format!("/{}", field.replace('.', "/"))) == value
+                            let (field, equal) = match field.strip_suffix('!') {
+                                Some(field) => (field, false),
+                                None => (field, true),
+                            };
+                            let found = text(object, &format!("/{}", field.replace('.', "/")));
+                            (found == value) == equal
                         })
             });
         if let Some(name) = rest.get(1) {

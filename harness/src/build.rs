@@ -15,6 +15,7 @@ use crate::{
     config::{self, Config},
     exit::Halt,
     options::{Options, Purpose, SandboxUse, Selection},
+    scripts::{self, Script},
 };
 
 /// How many checks are asked at a time unless told otherwise. They wait for answers most of the time.
@@ -47,7 +48,9 @@ const REPOSITORY: &str = "ONBOARDING_REPO";
 /// # Errors
 /// The configuration cannot be read or says something that is not understood.
 pub(crate) fn from_environment(cli: &Cli) -> Result<Options, Halt> {
-    options(cli, std::env::var_os(REPOSITORY))
+    let options = options(cli, std::env::var_os(REPOSITORY))?;
+    scripts::register(&options.scripts);
+    Ok(options)
 }
 
 /// What the program is asked to do. `environment` is the value of `ONBOARDING_REPO`.
@@ -119,6 +122,7 @@ fn options(cli: &Cli, environment: Option<OsString>) -> Result<Options, Halt> {
         transport: settings.repository.transport,
         require_signed: cli.require_signed || config.git.require_signed,
         verbose: cli.verbose,
+        scripts: scripts(cli, &config)?,
         sandbox,
         settings,
     })
@@ -131,6 +135,35 @@ pub(crate) fn selection(cli: &Cli) -> Selection {
         filters: cli.filters.clone(),
         skip: cli.skip.clone(),
         exact: cli.exact,
+    }
+}
+
+/// The operator's scripts, those of the specification behind those of the configuration.
+fn scripts(cli: &Cli, config: &Config) -> Result<Vec<Script>, Halt> {
+    let file = config.file.as_deref().unwrap_or(Path::new(config::NAME));
+    let folder = std::path::absolute(file)
+        .ok()
+        .and_then(|file| file.parent().map(Path::to_owned))
+        .unwrap_or_default();
+    let mut all: Vec<Script> = config
+        .scripts
+        .iter()
+        .map(|one| one.script(&folder))
+        .collect();
+    if cli.with_scripts {
+        all.extend(scripts::known());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    match all
+        .iter()
+        .map(Script::id)
+        .find(|id| !seen.insert(id.clone()))
+    {
+        Some(id) => Err(Halt::cannot_start(
+            format!("two scripts are called {id}"),
+            "give one of the [[script]] another name",
+        )),
+        None => Ok(all),
     }
 }
 

@@ -13,7 +13,11 @@ use checks::{
 use reports::model::Phase;
 use serde::{Deserialize, Deserializer};
 
-use crate::{cli, exit::Halt, near};
+use crate::{cli, exit::Halt, near, scripts::ScriptConfig};
+
+mod accept;
+
+pub(crate) use accept::AcceptConfig;
 
 /// Its name in the root of a repository.
 pub(crate) const NAME: &str = "onboarding.toml";
@@ -53,6 +57,11 @@ pub(crate) struct Config {
     pub(crate) state: FolderConfig,
     /// `[logs]`
     pub(crate) logs: FolderConfig,
+    /// `[[script]]`
+    #[serde(rename = "script")]
+    pub(crate) scripts: Vec<ScriptConfig>,
+    /// `[[accept]]`
+    pub(crate) accept: Vec<AcceptConfig>,
     /// The file itself, for messages.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,
@@ -120,6 +129,11 @@ impl Config {
             ingress: self.ingress.clone(),
             probe: self.probe.clone(),
             expect: self.expect.clone(),
+            accept: self
+                .accept
+                .iter()
+                .filter_map(AcceptConfig::accepted)
+                .collect(),
             poll: checks::Settings::default().poll,
         }
     }
@@ -185,6 +199,18 @@ impl Config {
                     "correct the name in the file",
                 )
             })?;
+        }
+        if let Some(why) = config.scripts.iter().find_map(ScriptConfig::complaint) {
+            return Err(Halt::cannot_start(
+                format!("{}: script: {why}", path.display()),
+                "docs/configuration.md shows a [[script]]",
+            ));
+        }
+        if let Some((what, hint)) = config.accept.iter().find_map(AcceptConfig::complaint) {
+            return Err(Halt::cannot_start(
+                format!("{}: accept: {what}", path.display()),
+                hint,
+            ));
         }
         config.file = Some(path.to_owned());
         Ok(config)

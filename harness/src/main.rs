@@ -21,6 +21,7 @@ mod progress;
 mod render;
 mod run;
 mod sandbox_mode;
+mod scripts;
 mod selection;
 mod signals;
 mod status;

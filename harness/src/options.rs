@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use checks::{Settings, git::Transport};
 use reports::model::Phase;
 
+use crate::scripts::Script;
+
 /// What a start is for, with everything that it needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -44,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) require_signed: bool,
     /// `--verbose`
     pub(crate) verbose: bool,
+    /// The operator's scripts.
+    pub(crate) scripts: Vec<Script>,
 }
 
 /// Which kind of run.

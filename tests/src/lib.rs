@@ -10,6 +10,7 @@
 
 mod binary;
 pub mod control_plane;
+pub mod faults;
 mod look;
 mod process;
 

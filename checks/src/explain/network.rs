@@ -46,4 +46,10 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
          node with a ready endpoint of its own must answer; silence of another is a warning, because requests sent \
          there are lost.",
     ),
+    (
+        "network::vpn",
+        "Looks for Deployments, DaemonSets and StatefulSets with a container of the image tailscale. One of them must be \
+         available and name in TS_ROUTES a range that holds the InternalIP of the node. Whether the tailnet has approved \
+         that route cannot be seen from the cluster; where no such workload runs there is nothing to ask.",
+    ),
 ];

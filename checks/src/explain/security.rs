@@ -80,4 +80,27 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
         "Looks for resources.limits.memory on every container of an application pod on the node that runs as long as its \
          pod does.",
     ),
+    (
+        "security::sops_key",
+        "Takes the Secret that each Kustomization with spec.decryption names. It must exist, and a data key whose name \
+         ends in .agekey (the only names that Flux looks at, beside .asc for PGP) must hold a line that begins with \
+         AGE-SECRET-KEY-1. Lines are counted; the key itself is never shown.",
+    ),
+    (
+        "security::sops_decrypts",
+        "Takes every object that is encrypted in the folders that Flux builds. Its Kustomization must not complain of \
+         decryption, its inventory must hold the object, and no value of the Secret in the cluster may begin with ENC[. \
+         Values are looked at in memory; names of keys and lengths are all that is said.",
+    ),
+    (
+        "security::secret_age",
+        "Lists Secrets and takes the latest write that the API knows of (managedFields, else creation). Releases of \
+         Helm, tokens of service accounts, node passwords and what has an owner are left out, because programs look \
+         after them. More than a year is a warning.",
+    ),
+    (
+        "security::security_rules",
+        "Asks Prometheus for its alerting rules. One that carries the label category: security, is called so, or looks \
+         at refused requests, audit or an intrusion detector, and can be evaluated, is enough.",
+    ),
 ];

@@ -63,7 +63,7 @@ pub const CHECKS: &[Check] = &[
         id: "health::pods_spread",
         title: "No node is full and {node} carries pods.",
         severity: Severity::Warn,
-        requires: &[],
+        requires: &["join::registered"],
         needs: &[Need::list(&kinds::NODES), Need::list(&kinds::PODS)],
         awaits: false,
         after: None,

@@ -34,7 +34,7 @@ pub const CHECKS: &[Check] = &[
         id: "health::events",
         title: "No warnings have been reported about {node} since it joined.",
         severity: Severity::Warn,
-        requires: &[],
+        requires: &["join::registered"],
         needs: &[Need::list(&kinds::NODES), Need::list(&kinds::EVENTS)],
         awaits: false,
         after: None,

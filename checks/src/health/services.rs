@@ -56,7 +56,7 @@ pub const CHECKS: &[Check] = &[
         id: "health::monitoring_both",
         title: "Prometheus scrapes node-exporter on every node.",
         severity: Severity::Fail,
-        requires: &[],
+        requires: &["join::registered"],
         needs: &[
             prometheus::NEEDS[0],
             prometheus::NEEDS[1],
@@ -82,7 +82,7 @@ pub const CHECKS: &[Check] = &[
         id: "health::ingress_on_node",
         title: "Requests from outside reach the ingress through {node}.",
         severity: Severity::Fail,
-        requires: &[],
+        requires: &["join::registered"],
         needs: node_port::NEEDS,
         awaits: true,
         after: None,

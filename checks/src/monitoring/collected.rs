@@ -20,7 +20,7 @@ pub const CHECKS: &[Check] = &[
         id: "monitoring::kubelet_scraped",
         title: "Prometheus scrapes the kubelet of {node}.",
         severity: Severity::Warn,
-        requires: &[],
+        requires: &["join::registered"],
         needs: &[
             prometheus::NEEDS[0],
             prometheus::NEEDS[1],
@@ -50,7 +50,7 @@ pub const CHECKS: &[Check] = &[
         id: "monitoring::kube_state_metrics",
         title: "kube-state-metrics knows {node}.",
         severity: Severity::Warn,
-        requires: &[],
+        requires: &["join::registered"],
         needs: &prometheus::NEEDS,
         awaits: true,
         after: None,

@@ -22,7 +22,7 @@ pub const CHECKS: &[Check] = &[
         id: "monitoring::node_exporter",
         title: "A node-exporter pod is ready on {node}.",
         severity: Severity::Fail,
-        requires: &[],
+        requires: &["join::registered"],
         needs: &[
             Need::list(&kinds::NODES),
             Need::list(&kinds::PODS),

@@ -153,6 +153,8 @@ pub struct AlertRule {
     pub name: String,
     /// Its expression.
     pub query: String,
+    /// Labels that its alerts carry.
+    pub labels: BTreeMap<String, String>,
     /// `ok`, `err` or `unknown`.
     pub health: String,
     /// Why it could not be evaluated.

@@ -25,7 +25,7 @@ pub const CHECKS: &[Check] = &[
         id: "monitoring::metrics_api",
         title: "The metrics API has numbers for {node}.",
         severity: Severity::Warn,
-        requires: &[],
+        requires: &["join::registered"],
         needs: &[Need::get(&kinds::NODE_METRICS)],
         awaits: true,
         after: None,

@@ -21,7 +21,7 @@ pub const CHECKS: &[Check] = &[
         id: "network::flannel_backend",
         title: "Flannel has a lease on {node} and uses the same backend on every node.",
         severity: Severity::Fail,
-        requires: &[],
+        requires: &["join::registered"],
         needs: &[Need::list(&kinds::NODES)],
         awaits: true,
         after: None,

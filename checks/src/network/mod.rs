@@ -8,6 +8,7 @@ pub mod flannel;
 pub(crate) mod node_port;
 pub mod path;
 pub mod ranges;
+pub mod vpn;
 
 #[cfg(test)]
 pub(crate) mod example {

@@ -20,7 +20,7 @@ pub const CHECKS: &[Check] = &[
         id: "network::pod_cidrs_disjoint",
         title: "Every node has a pod range of its own inside the cluster's range.",
         severity: Severity::Fail,
-        requires: &[],
+        requires: &["join::registered"],
         needs: &[Need::list(&kinds::NODES)],
         awaits: true,
         after: None,

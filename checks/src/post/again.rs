@@ -98,14 +98,14 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "post::longhorn_csi",
         title: "Longhorn's volumes can be attached on every node that Longhorn knows.",
-        requires: &[],
+        requires: &["join::registered"],
         ask: ask!(longhorn_csi),
         ..*before(longhorn::CHECKS, "pre::longhorn_csi")
     },
     Check {
         id: "post::longhorn_nodes",
         title: "Longhorn can put replicas on every node that it knows.",
-        requires: &[],
+        requires: &["join::registered"],
         ask: ask!(longhorn_nodes),
         ..*before(longhorn::CHECKS, "pre::longhorn_control_plane_node")
     },

@@ -10,7 +10,7 @@ pub const CHECKS: &[Check] = &[Check {
     id: "security::kubelet_config",
     title: "The kubelet of {node} lets nobody in without a name and a right.",
     severity: Severity::Fail,
-    requires: &[],
+    requires: &["network::kubelet_tunnel"],
     needs: &[Need::on("get", "", "nodes/proxy")],
     awaits: false,
     after: None,

@@ -7,3 +7,5 @@ pub mod kubelet;
 pub mod pods;
 pub mod repository;
 pub mod rights;
+pub mod secrets;
+pub mod sops;

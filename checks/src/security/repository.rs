@@ -171,7 +171,7 @@ fn is_manifest(path: &Path) -> bool {
 }
 
 /// Whether SOPS has encrypted an object: it leaves its own record, with a code over all values.
-fn is_encrypted(value: &Value) -> bool {
+pub(super) fn is_encrypted(value: &Value) -> bool {
     value
         .pointer("/sops/mac")
         .and_then(Value::as_str)
@@ -333,19 +333,21 @@ async fn sops_configured(cx: &Context) -> Answer {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
+pub(super) mod example {
+    use std::{path::Path, sync::Arc};
 
-    use reports::model::Outcome;
-    use serde_json::json;
-
-    use super::*;
-    use crate::testing::{Fixture, check};
-
-    const ENCRYPTED: &str = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  a: ENC[AES256_GCM,data:x]\nsops:\n  mac: ENC[AES256_GCM,data:y]\n";
+    use crate::{
+        Verdict,
+        git::Repository,
+        testing::{Fixture, check},
+    };
 
     /// Asks a check of a repository with these tracked files.
-    async fn ask(id: &str, files: &[(&str, &str)], fixture: Fixture) -> Verdict {
+    pub(in crate::security) async fn ask(
+        id: &str,
+        files: &[(&str, &str)],
+        fixture: Fixture,
+    ) -> Verdict {
         let folder = tempfile::tempdir().unwrap();
         let git = git2::Repository::init(folder.path()).unwrap();
         let mut index = git.index().unwrap();
@@ -360,6 +362,17 @@ mod tests {
         cx.repository = Some(Arc::new(Repository::open(folder.path()).unwrap()));
         (check(id).ask)(&cx).await.unwrap()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use reports::model::Outcome;
+    use serde_json::json;
+
+    use super::{example::ask, *};
+    use crate::testing::Fixture;
+
+    const ENCRYPTED: &str = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  a: ENC[AES256_GCM,data:x]\nsops:\n  mac: ENC[AES256_GCM,data:y]\n";
 
     #[tokio::test]
     async fn a_token_is_named_by_its_place_and_never_shown() {

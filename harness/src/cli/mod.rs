@@ -111,6 +111,10 @@ pub(crate) struct Cli {
     #[arg(long, help_heading = "Which checks")]
     pub(crate) wait: bool,
 
+    /// Also run the seven scripts of the specification from scripts/ of the repository, as checks of their phases.
+    #[arg(long, help_heading = "Which checks")]
+    pub(crate) with_scripts: bool,
+
     /// Name of the new node [default: k3s2].
     #[arg(long, value_name = "NAME", value_parser = parse::node, help_heading = "Cluster and repository")]
     pub(crate) node: Option<String>,

@@ -10,24 +10,34 @@ use checks::{
     cluster::{Meter, Tally},
 };
 use futures::FutureExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Zoned};
 use reports::model::{Ended, Outcome, Severity};
+
+use crate::scripts::Scripts;
 
 /// One check may take this long. Waiting is not in it: a wait asks again and again.
 const CHECK: Duration = Duration::from_secs(60);
 
-/// Asks a check and says what came out, whatever happens to it.
-pub(super) async fn ask(check: &'static Check, cx: &Context) -> (Ended, bool) {
+/// Asks a check, or runs the script that it stands for, and says what came out, whatever happens to it.
+pub(super) async fn ask(check: &'static Check, cx: &Context, scripts: &Scripts) -> (Ended, bool) {
     let started = Timestamp::now();
     let begun = Instant::now();
     let tally = Tally::default();
-    let asked = Meter::count_for(tally.clone(), tokio::time::timeout(CHECK, (check.ask)(cx)));
+    // A script ends itself at its limit; ours is there for what holds that up.
+    let limit = scripts.limit(check.id).map_or(CHECK, |limit| limit + CHECK);
+    let question = async {
+        match scripts.run(check.id).await {
+            Some(verdict) => Ok(verdict),
+            None => (check.ask)(cx).await,
+        }
+    };
+    let asked = Meter::count_for(tally.clone(), tokio::time::timeout(limit, question));
     let verdict = match AssertUnwindSafe(asked).catch_unwind().await {
         Ok(Ok(Ok(verdict))) => verdict,
         Ok(Ok(Err(error))) => Verdict::from(error),
         Ok(Err(_)) => Verdict::error(
             "TimedOut",
-            format!("no answer within {} s", CHECK.as_secs()),
+            format!("no answer within {} s", limit.as_secs()),
         ),
         Err(payload) => Verdict::error(
             "Panicked",
@@ -53,6 +63,7 @@ fn judge(check: &Check, settings: &Settings, verdict: Verdict) -> Ended {
         }
         (outcome, _) => (outcome, verdict.reason()),
     };
+    let (outcome, message) = accept(check, settings, outcome, verdict.message(), &mut evidence);
     let hint = match verdict.own_hint() {
         Some(hint) => hint.to_owned(),
         // The remedy of the reason that the check itself gave says more than that of `CouldNotDecide`.
@@ -64,7 +75,7 @@ fn judge(check: &Check, settings: &Settings, verdict: Verdict) -> Ended {
     Ended {
         outcome,
         reason: reason.to_owned(),
-        message: verdict.message().to_owned(),
+        message,
         evidence,
         hint: settings.fill(&hint),
         blocked_by: Vec::new(),
@@ -72,6 +83,41 @@ fn judge(check: &Check, settings: &Settings, verdict: Verdict) -> Ended {
         duration: SignedDuration::ZERO,
         requests: 0,
         at: verdict.at(),
+    }
+}
+
+/// A failure that somebody has accepted becomes a warning that says so; one whose time is over counts again. What could
+/// not be decided is no failure and cannot be accepted.
+fn accept(
+    check: &Check,
+    settings: &Settings,
+    outcome: Outcome,
+    message: &str,
+    evidence: &mut Vec<String>,
+) -> (Outcome, String) {
+    let today = Zoned::now().date();
+    let mut about = settings
+        .accept
+        .iter()
+        .filter(|one| one.check == check.id && one.covers(message, evidence));
+    let found = match outcome {
+        Outcome::Fail => about
+            .clone()
+            .find(|one| one.holds(today))
+            .or_else(|| about.next()),
+        Outcome::Warn => about.find(|one| one.holds(today)),
+        _ => None,
+    };
+    match found {
+        Some(one) if one.holds(today) => {
+            evidence.insert(0, one.words());
+            (Outcome::Warn, format!("{message} ({})", one.words()))
+        }
+        Some(one) => {
+            evidence.insert(0, format!("no longer {}", one.words()));
+            (outcome, message.to_owned())
+        }
+        None => (outcome, message.to_owned()),
     }
 }
 
@@ -108,7 +154,7 @@ pub(super) fn words(payload: &(dyn std::any::Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use checks::{Criterion, Need, Reason, ask};
+    use checks::{Accepted, Criterion, Need, Reason, ask};
 
     use super::*;
 
@@ -162,5 +208,50 @@ mod tests {
             Verdict::fail("Broken", "it is"),
         );
         assert_eq!(failed.outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn an_accepted_failure_warns_until_its_day_is_over() {
+        let accepted = |check: &str, object: &str, expires: &str| Accepted {
+            check: check.into(),
+            object: object.into(),
+            owner: "me".into(),
+            reason: "known".into(),
+            expires: expires.parse().unwrap(),
+        };
+        let judged = |accept: Vec<Accepted>, verdict: Verdict| {
+            let settings = Settings {
+                accept,
+                ..Settings::default()
+            };
+            judge(&check(Severity::Fail), &settings, verdict)
+        };
+        let broken = || Verdict::fail("Broken", "it is").saw("volume a");
+        let far = "9999-01-01";
+        let one = judged(vec![accepted("pre::x", "", far)], broken());
+        assert_eq!(
+            (one.outcome, one.reason.as_str()),
+            (Outcome::Warn, "Broken")
+        );
+        assert_eq!(
+            one.message,
+            "it is (accepted by me until 9999-01-01: known)"
+        );
+        assert_eq!(one.evidence.len(), 2);
+        assert_eq!(one.hint, "mend k3s2");
+        let object = judged(vec![accepted("pre::x", "a", far)], broken());
+        assert_eq!(object.outcome, Outcome::Warn);
+        for (accept, evidence) in [
+            (accepted("pre::x", "b", far), 1),
+            (accepted("pre::y", "", far), 1),
+            (accepted("pre::x", "", "2020-01-01"), 2),
+        ] {
+            let counts = judged(vec![accept], broken());
+            assert_eq!(counts.outcome, Outcome::Fail);
+            assert_eq!(counts.evidence.len(), evidence, "{:?}", counts.evidence);
+        }
+        let undecided = Verdict::error("TimedOut", "no answer");
+        let error = judged(vec![accepted("pre::x", "", far)], undecided);
+        assert_eq!(error.outcome, Outcome::Error);
     }
 }

@@ -15,6 +15,7 @@ use reports::model::{Ended, Outcome};
 use tokio::sync::OnceCell;
 
 use super::ask;
+use crate::scripts::Scripts;
 
 /// Who is told when a check of the selection begins and ends.
 pub(super) trait Told: Send + Sync {
@@ -31,6 +32,7 @@ pub(super) struct Board {
     reported: Vec<&'static str>,
     told: Arc<dyn Told>,
     stop: Stop,
+    scripts: Arc<Scripts>,
 }
 
 /// An outcome that stands from before.
@@ -62,7 +64,14 @@ impl Board {
             reported,
             told,
             stop,
+            scripts: Arc::default(),
         }
+    }
+
+    /// The same, and checks that stand for these scripts run them.
+    pub(super) fn running(mut self, scripts: Arc<Scripts>) -> Self {
+        self.scripts = scripts;
+        self
     }
 
     /// What comes out of a check. Asked on first use.
@@ -93,7 +102,7 @@ impl Board {
             },
             None => tokio::select! {
                 biased;
-                (ended, hopeless) = ask::ask(check, &self.cx) => Answered { ended, hopeless },
+                (ended, hopeless) = ask::ask(check, &self.cx, &self.scripts) => Answered { ended, hopeless },
                 // Nobody is told of an end: in the report it has begun and not ended, and a resumed run asks it again.
                 () = self.stop.wait() => return interrupted(),
             },

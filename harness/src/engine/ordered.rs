@@ -23,6 +23,7 @@ use crate::{
     event::Event,
     exit::{Exit, Halt},
     options::{Options, Purpose, Selection},
+    scripts::Scripts,
 };
 
 /// What a run of phases works with.
@@ -220,14 +221,28 @@ impl Run<'_> {
             return;
         }
         let told: Arc<dyn Told> = self.recorder.clone();
-        let board = Arc::new(Board::new(
+        let board = Board::new(
             cx,
             known,
             checks.iter().map(|check| check.id).collect(),
             told,
             self.stop.clone(),
-        ));
+        );
+        let board = Arc::new(board.running(self.scripts()));
         group::checks(checks, &board, &self.handle, self.manner());
+    }
+
+    /// The operator's scripts, where this run may run them: they may change anything.
+    fn scripts(&self) -> Arc<Scripts> {
+        let may = matches!(
+            self.options.purpose,
+            Purpose::Onboard { .. } | Purpose::Inspect { apply: true, .. }
+        );
+        if may {
+            Arc::new(Scripts::of(self.options))
+        } else {
+            Arc::default()
+        }
     }
 
     fn action(

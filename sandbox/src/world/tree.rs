@@ -2,7 +2,9 @@
 //!
 //! The objects that the cluster begins with are built from these same files, so that git and cluster agree.
 
-use super::cast::Cast;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{cast::Cast, flux::decrypt::lock};
 
 /// The folder that the root Kustomization follows.
 pub(crate) const ROOT: &str = "clusters/home";
@@ -47,7 +49,7 @@ pub(crate) fn files(cast: &Cast, active: bool) -> Vec<(String, String)> {
         ),
         (
             format!("{ROOT}/apps.yaml"),
-            kustomization("apps", "apps", Some("infrastructure-storage")),
+            kustomization("apps", "apps", Some("infrastructure-storage")) + DECRYPTION,
         ),
         (
             "infrastructure/core/kustomization.yaml".to_owned(),
@@ -123,9 +125,12 @@ pub(crate) fn files(cast: &Cast, active: bool) -> Vec<(String, String)> {
                 "namespace.yaml",
                 "whoami.yaml",
                 "notes.yaml",
+                "notes-login.yaml",
                 "log-agent.yaml",
             ]),
         ),
+        (".sops.yaml".to_owned(), SOPS.to_owned()),
+        ("apps/notes-login.yaml".to_owned(), notes_login()),
         (
             "apps/namespace.yaml".to_owned(),
             namespace("apps", "baseline"),
@@ -236,6 +241,24 @@ fn longhorn_node(name: &str) -> String {
     )
 }
 
+/// A Secret that only Flux can read.
+fn notes_login() -> String {
+    let value = STANDARD.encode("not-a-secret");
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: notes-login\n  namespace: apps\ntype: Opaque\ndata:\n  \
+         password: {}\nsops:\n  age:\n    - recipient: {RECIPIENT}\n      enc: none\n  lastmodified: \
+         \"2025-01-01T00:00:00Z\"\n  mac: {}\n  encrypted_regex: ^(data|stringData)$\n  version: 3.10.2\n",
+        lock(&value),
+        lock("mac")
+    )
+}
+
+/// Whom the files are encrypted to: no key that anybody has.
+const RECIPIENT: &str = "age1sandboxsandboxsandboxsandboxsandboxsandboxsandboxsandbox00";
+const SOPS: &str = "creation_rules:\n  - path_regex: .*-login\\.yaml$\n    encrypted_regex: ^(data|stringData)$\n    \
+    age: age1sandboxsandboxsandboxsandboxsandboxsandboxsandboxsandbox00\n";
+const DECRYPTION: &str =
+    "  decryption:\n    provider: sops\n    secretRef:\n      name: sops-age\n";
 const INGRESS_VALUES: &str = "    controller:\n      kind: DaemonSet\n      service:\n        type: NodePort\n        \
     externalTrafficPolicy: Local\n        nodePorts:\n          http: 30080\n          https: 30443\n";
 // Soft anti-affinity keeps two-replica volumes healthy while there is one node; auto-balance spreads them later.

@@ -17,6 +17,7 @@ use crate::world::{
 
 use super::{
     build::{build_at, set_namespace},
+    decrypt::decrypt,
     inventory::{FINALIZER, finalize, inventory, prune},
     source::{REQUESTED, without},
     verdict::{Attempt, Failure, failed, finish, in_order, outcome, stall},
@@ -259,6 +260,7 @@ fn prepare(
             reason: "BuildFailed",
             message: error.to_string(),
         })?;
+    decrypt(scene, object, &mut objects)?;
     let owner = json!({"metadata": {"labels": {
         "kustomize.toolkit.fluxcd.io/name": name(object),
         "kustomize.toolkit.fluxcd.io/namespace": namespace(object),

@@ -1,6 +1,7 @@
 //! Flux: source-controller follows the git remote, kustomize-controller applies what it finds.
 
 mod build;
+pub(crate) mod decrypt;
 mod health;
 mod inventory;
 mod kustomization;

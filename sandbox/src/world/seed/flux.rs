@@ -1,5 +1,6 @@
 //! Flux's own controllers, and the objects with which the cluster follows git. What git holds is applied by Flux.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::world::{
@@ -104,8 +105,24 @@ pub(super) fn objects(cast: &Cast) -> Vec<Value> {
             "status": {"hard": {"pods": "1k"}, "used": {"pods": "4"}},
         }),
     ));
+    all.push(sops_key());
     all.extend(sync(cast));
     all
+}
+
+/// The key that the Secrets in git are decrypted with: a key in form only.
+fn sops_key() -> Value {
+    let text = format!(
+        "# made for the sandbox\nAGE-SECRET-KEY-1{}\n",
+        "Q".repeat(58)
+    );
+    object(
+        "v1",
+        "Secret",
+        NAMESPACE,
+        "sops-age",
+        json!({"type": "Opaque", "data": {"age.agekey": STANDARD.encode(text)}}),
+    )
 }
 
 /// `flux bootstrap` applies these once; from then on they come from git.

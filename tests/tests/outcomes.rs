@@ -1,0 +1,144 @@
+//! The fault table, a test case for every row: with this trouble in the world an inspection of all phases says exactly
+//! this, and everything else is as it is without. `FAULTS_SEEN=DIR` writes what was seen there, row by row, in the
+//! form of the table, to be judged by a person before it is copied.
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use checks::catalogue;
+use libtest_mimic::{Arguments, Failed, Trial};
+use sandbox::faults;
+use tests::{
+    TestEnvironment,
+    faults::{Row, Seen, healthy, table},
+};
+
+/// How many worlds stand side by side: most of the time each of them waits.
+const WORLDS: usize = 4;
+/// How long a world may take until everything that follows from its fault has come about.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How long it must then stay so.
+const REST: Duration = Duration::from_millis(700);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(300);
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        arguments.test_threads.get_or_insert(WORLDS);
+    }
+    let mut trials = vec![Trial::test("every_fault_has_a_row", complete)];
+    for row in table() {
+        let name = match row.fault.as_str() {
+            "" => format!("healthy_{:?}", row.stage).to_lowercase(),
+            fault => fault.replace('-', "_"),
+        };
+        trials.push(Trial::test(name, move || {
+            match std::env::var_os("FAULTS_SEEN") {
+                Some(folder) => look(&row, folder.into()),
+                None => compare(&row),
+            }
+        }));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Rows and faults are the same set, and what the rows name exists.
+fn complete() -> Result<(), Failed> {
+    let rows = table();
+    let known: BTreeSet<&str> = faults::catalogue().iter().map(|fault| fault.name).collect();
+    let named: BTreeSet<&str> = rows
+        .iter()
+        .map(|row| row.fault.as_str())
+        .filter(|fault| !fault.is_empty())
+        .collect();
+    if named != known {
+        let lost: Vec<_> = named.symmetric_difference(&known).collect();
+        return Err(format!("in only one of the table and the catalogue: {lost:?}").into());
+    }
+    for row in &rows {
+        for change in &row.changes {
+            let Some(check) = catalogue::find(&change.id) else {
+                return Err(format!("[{}] no check is called {}", row.fault, change.id).into());
+            };
+            for reason in &change.reasons {
+                if check.remedy(reason).is_none() && reason != "RequirementSkipped" {
+                    return Err(format!("[{}] {} cannot say {reason}", row.fault, change.id).into());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn world(row: &Row) -> TestEnvironment {
+    let faults: Vec<&str> = Some(row.fault.as_str())
+        .filter(|fault| !fault.is_empty())
+        .into_iter()
+        .collect();
+    TestEnvironment::at(row.stage, &faults)
+}
+
+/// The world comes to what the table says, and stays there.
+fn compare(row: &Row) -> Result<(), Failed> {
+    let rows = table();
+    let healthy = healthy(&rows, row);
+    let world = world(row);
+    let begun = Instant::now();
+    let mut agreed: Option<Instant> = None;
+    loop {
+        let seen = world.inspected(&row.applied);
+        let wrong = row.differences(healthy, &seen);
+        if wrong.is_empty() {
+            if agreed.is_some_and(|since| since.elapsed() >= REST) {
+                return Ok(());
+            }
+            agreed.get_or_insert_with(Instant::now);
+        } else {
+            agreed = None;
+            if begun.elapsed() > LIMIT {
+                return Err(format!(
+                    "{}\n--- as seen\n{}",
+                    wrong.join("\n"),
+                    row.written(healthy, &seen)
+                )
+                .into());
+            }
+        }
+        thread::sleep(if agreed.is_some() { REST } else { LOOK });
+    }
+}
+
+/// Writes down what the world comes to, once two looks in a row say the same.
+fn look(row: &Row, folder: PathBuf) -> Result<(), Failed> {
+    let rows = table();
+    let healthy = healthy(&rows, row);
+    let world = world(row);
+    let mut last = Seen::new();
+    let mut changes = 0;
+    let mut quiet = 0;
+    for _ in 0..12 {
+        thread::sleep(Duration::from_millis(1500));
+        let seen = world.inspected(&row.applied);
+        quiet = if seen == last { quiet + 1 } else { 0 };
+        changes += usize::from(seen != last);
+        last = seen;
+        if quiet == 2 {
+            break;
+        }
+    }
+    let mut text = row.written(healthy, &last);
+    if quiet < 2 {
+        text.push_str(&format!("# never at rest: {changes} changes\n"));
+    }
+    let name = match row.fault.as_str() {
+        "" => format!("healthy-{:?}", row.stage).to_lowercase(),
+        fault => fault.to_owned(),
+    };
+    std::fs::write(folder.join(name), text)?;
+    Ok(())
+}
