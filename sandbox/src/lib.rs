@@ -12,3 +12,4 @@ pub mod world;
 
 pub use options::{Options, Speed, Stage};
 pub use run::{Sandbox, SandboxError};
+pub use world::Noise;

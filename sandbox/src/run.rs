@@ -10,7 +10,7 @@ use crate::{
     Options,
     api::RequestRecord,
     faults,
-    world::{Folder, World},
+    world::{Folder, Noise, World},
 };
 
 /// Why a sandbox did not start or could not be found.
@@ -153,6 +153,14 @@ impl Sandbox {
             dir: self.dir.clone(),
         }
         .names("faults")
+    }
+
+    /// How much trouble there is on the wire while a fault of the wire is on; `None`: about one request in seven.
+    /// Nothing for a sandbox that another process serves.
+    pub fn set_noise(&self, noise: Option<Noise>) {
+        if let Some(world) = &self.world {
+            world.set_noise(noise);
+        }
     }
 
     /// Every request so far, oldest first, without those of the sandbox's own actors.

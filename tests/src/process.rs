@@ -147,6 +147,14 @@ impl Running {
         }
     }
 
+    /// Kills it at once (SIGKILL).
+    ///
+    /// # Panics
+    /// The system does not let us.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it is killed");
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

@@ -209,6 +209,7 @@ fn write(
     .map_err(|error| Halt::cannot_start(error.to_string(), "name another folder with --log-dir"))?;
     crate::trace::attach(&log);
     let log_path = log.path().map(std::path::Path::to_owned);
+    let kept_log = log.clone();
     let sink: Arc<dyn Sink> = Arc::new(Logbook::new(log, sink));
     sink.event(&started(
         world,
@@ -220,7 +221,7 @@ fn write(
     if let Some(warning) = warning {
         sink.event(&Event::Warning(warning));
     }
-    let recorder = Arc::new(Recorder::new(store, sink));
+    let recorder = Arc::new(Recorder::new(store, Arc::clone(&sink)));
     let run = Run {
         options,
         world,
@@ -244,10 +245,20 @@ fn write(
     recorder.finish(exit)?;
     let report = recorder.report();
     let now = Timestamp::now();
-    let kept =
-        archive::archive(&state_folder, &log_folder, &report.node, now).map_err(unarchived)?;
+    // What came of the run stands in the state folder; that the log folder cannot be written does not undo it.
+    let kept = archive::archive(&state_folder, &log_folder, &report.node, now);
+    let mut archived = kept.is_ok();
+    let kept = kept.unwrap_or_else(|error| {
+        recorder.tell(&Event::Warning(not_archived(&error, &state_folder)));
+        archive::Kept::default()
+    });
     let markdown = if options.report {
-        Some(archive::write_markdown(&log_folder, &report, now).map_err(unarchived)?)
+        archive::write_markdown(&log_folder, &report, now)
+            .map_err(|error| {
+                recorder.tell(&Event::Warning(no_markdown(&error, &state_folder)));
+                archived = false;
+            })
+            .ok()
     } else {
         None
     };
@@ -256,11 +267,18 @@ fn write(
         ("report", markdown),
         ("junit", kept.junit),
     ]);
-    if report.complete() && report.mode == Mode::Onboard {
+    if let Some(gap) = kept_log.failure() {
+        recorder.tell(&Event::Warning(format!("the log is not complete: {gap}")));
+    }
+    // Whatever could not be put into the log folder is still in the state folder, and stays there.
+    if archived && report.complete() && report.mode == Mode::Onboard {
+        let told = Arc::clone(&sink);
         drop(recorder);
-        archive::clear(&state_folder).map_err(|error| {
-            Halt::cannot_start(error.to_string(), "remove the state files by hand")
-        })?;
+        if let Err(error) = archive::clear(&state_folder) {
+            told.event(&Event::Warning(format!(
+                "the state of this run is archived and could not be removed: {error}; the next run puts it away"
+            )));
+        }
     }
     drop(lock);
     Ok(Ended {
@@ -345,6 +363,22 @@ fn unarchived(error: archive::ArchiveError) -> Halt {
     Halt::cannot_start(
         error.to_string(),
         "make room in the log folder, or name another with --log-dir",
+    )
+}
+
+/// Only the archived copy makes room for the next run: without it the report stays.
+fn not_archived(error: &archive::ArchiveError, state: &StateFolder) -> String {
+    format!(
+        "the report is not archived: {error}; it stays in {}, and the next run archives it: make room in the log folder, \
+         or give it back",
+        state.path().display()
+    )
+}
+
+fn no_markdown(error: &archive::ArchiveError, state: &StateFolder) -> String {
+    format!(
+        "there is no Markdown report in the log folder: {error}; what it would say is in {}",
+        state.markdown().display()
     )
 }
 

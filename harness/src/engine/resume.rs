@@ -191,7 +191,7 @@ pub(super) fn locked(error: &LockError, state: &StateFolder) -> Halt {
         ),
         _ => Halt::cannot_start(
             error.to_string(),
-            "look at the state folder, or name another with --state-dir",
+            "make room or give the state folder back, or name another with --state-dir",
         ),
     }
 }

@@ -119,6 +119,7 @@ async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Reply, R
         handle::disturbance(&core, &call)
     };
     let mut sent = Vec::new();
+    let lost = disturbance == Disturbance::Lost;
     let answer: Answer = match (disturbance, identified) {
         (Disturbance::Reset, _) => {
             note(&core, &call, &[], 0);
@@ -168,6 +169,9 @@ async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Reply, R
     };
     if !actor {
         note(&core, &call, &sent, answer.status);
+    }
+    if lost {
+        return Err(Reset);
     }
     Ok(reply(answer))
 }

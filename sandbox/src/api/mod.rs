@@ -128,6 +128,8 @@ pub enum Disturbance {
     Answer(u16),
     /// The connection is closed without an answer; the server has not looked at it.
     Reset,
+    /// Handled, and the connection is closed before the answer has gone out.
+    Lost,
     /// Handled, after this long.
     Slow(std::time::Duration),
     /// Only for watches: answered 410 Expired as if the resource version were too old.

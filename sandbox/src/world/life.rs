@@ -27,7 +27,7 @@ use super::{
     nodeports::Ports,
     places::{Description, Folder, Secrets},
     scene::Faults,
-    transport::Wire,
+    transport::{Noise, Wire},
 };
 
 /// A running world.
@@ -37,6 +37,7 @@ pub(crate) struct World {
     engine: Engine,
     folder: Folder,
     keep: bool,
+    wire: Arc<Wire>,
     /// Held as long as this process serves the folder.
     _lock: File,
 }
@@ -78,12 +79,13 @@ impl World {
             .tls
             .acceptor()
             .map_err(|error| trouble("certificate cannot be used")(&error))?;
+        let wire = Arc::new(Wire::new(shared.clone()));
         let server = ApiServer::start(ApiOptions {
             listen: vec![SocketAddr::from((cast.control_plane_ip, 6443))],
             tls: secrets.tls,
             version: K3S_VERSION.to_owned(),
             backend: Arc::new(Behind::new(shared.clone())),
-            transport: Arc::new(Wire::new(shared.clone())),
+            transport: wire.clone(),
             objects,
             record: Some(folder.file("requests.jsonl")),
             actor_token: secrets.actor,
@@ -127,8 +129,14 @@ impl World {
             engine,
             folder,
             keep,
+            wire,
             _lock: lock,
         })
+    }
+
+    /// How much trouble there is on the wire.
+    pub(crate) fn set_noise(&self, noise: Option<Noise>) {
+        self.wire.set_noise(noise);
     }
 
     /// The folder in which somebody serves a sandbox that answers.

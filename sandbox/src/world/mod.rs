@@ -31,3 +31,4 @@ mod tree;
 
 pub(crate) use life::World;
 pub(crate) use places::Folder;
+pub use transport::Noise;
