@@ -1,6 +1,6 @@
 //! How a sandbox begins.
 
-use std::path::PathBuf;
+use std::{net::Ipv4Addr, path::PathBuf};
 
 /// Where in the life of the new node the cluster begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,28 @@ pub struct Options {
     pub speed: Speed,
     /// Faults that are on from the start, by name.
     pub faults: Vec<String>,
+    /// Live on this API server, with the controllers that it has, instead of an own one.
+    pub server: Option<Server>,
     /// Keep everything here, and find it again after a restart; a temporary folder that is removed at the end when
     /// absent.
     pub dir: Option<PathBuf>,
+}
+
+/// An API server that somebody else runs, with the controllers of Kubernetes, for the machines of the sandbox to live
+/// on: kubelets, Flux, Longhorn and monitoring. They use nothing but its API.
+///
+/// It has to send requests for nodes and Services to their own addresses (`--enable-aggregator-routing`), and the
+/// addresses of pods (10.42.0.0/16) have to lead to this process, as a local route of a network namespace does.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// A kubeconfig with every right.
+    pub kubeconfig: PathBuf,
+    /// The InternalIP of the control-plane node. Not of 127.0.0.0/8: a real API server refuses those.
+    pub control_plane_ip: Ipv4Addr,
+    /// The InternalIP of the new node.
+    pub node_ip: Ipv4Addr,
+    /// A folder of the real CustomResourceDefinitions as YAML files. What is not in it comes from the sandbox's own.
+    pub definitions: Option<PathBuf>,
+    /// The audit log of the API server, one JSON event a line: where [`crate::Sandbox::requests`] comes from.
+    pub audit_log: Option<PathBuf>,
 }

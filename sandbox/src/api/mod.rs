@@ -55,6 +55,11 @@ mod validate;
 mod watch;
 mod write;
 
+/// Decoded query parameters.
+pub(crate) fn query(text: &str) -> Vec<(String, String)> {
+    call::Query::parse(text).0
+}
+
 pub(crate) use server::Core;
 pub use server::{ApiOptions, ApiServer};
 pub use store::{LoadError, Store};

@@ -112,7 +112,7 @@ impl Backend for Behind {
 }
 
 /// The kubelet's own HTTP endpoints, over the supervisor's tunnel.
-fn kubelet(scene: &Scene<'_>, node: &str, request: &ProxyRequest) -> ProxyResponse {
+pub(crate) fn kubelet(scene: &Scene<'_>, node: &str, request: &ProxyRequest) -> ProxyResponse {
     let new = node == scene.cast.node;
     if new && (scene.fault("kubelet-tunnel-broken") || scene.fault("node-unreachable")) {
         let address = scene

@@ -132,6 +132,7 @@ mod tests {
             control_plane_ip: [127, 1, 2, 1].into(),
             cluster_uid: make::uid(),
             remote: places.remote.to_string_lossy().into_owned(),
+            outside: None,
         };
         let objects = objects(&cast, &places, &dir.path().join("store.git"), stage).unwrap();
         (objects, dir)

@@ -1,6 +1,10 @@
 //! Who takes part in a world: the two nodes with their names and addresses, and what identifies the cluster.
 
-use std::{net::Ipv4Addr, path::Path, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +34,18 @@ pub(crate) struct Cast {
     pub(crate) cluster_uid: String,
     /// The git remote, as `GitRepository.spec.url` says it.
     pub(crate) remote: String,
+    /// What is so because the API server is somebody else's; absent where it is the sandbox's own.
+    #[serde(default)]
+    pub(crate) outside: Option<Outside>,
+}
+
+/// What is so on an API server that is somebody else's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outside {
+    /// The version that its kubelets say, such as `v1.36.3+k3s1`.
+    pub(crate) version: String,
+    /// Where Flux reads what people push to [`Cast::remote`].
+    pub(crate) repository: PathBuf,
 }
 
 impl Cast {
@@ -87,9 +103,25 @@ impl Cast {
         )
     }
 
-    /// Where Flux's own copy of the repository is kept.
+    /// Where Flux finds the repository that people push to.
     pub(crate) fn remote_path(&self) -> &Path {
-        Path::new(&self.remote)
+        match &self.outside {
+            Some(outside) => &outside.repository,
+            None => Path::new(&self.remote),
+        }
+    }
+
+    /// Whether the controllers of Kubernetes are the sandbox's own. Elsewhere they run already, and what they do is
+    /// left to them.
+    pub(crate) fn own_controllers(&self) -> bool {
+        self.outside.is_none()
+    }
+
+    /// The k3s release of the machines.
+    pub(crate) fn k3s_version(&self) -> &str {
+        self.outside
+            .as_ref()
+            .map_or(K3S_VERSION, |outside| &outside.version)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use kube::Client;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::{
@@ -13,7 +12,7 @@ use super::{
     flux::Flux,
     hand::{Hand, follow},
     k3s::K3s,
-    kinds,
+    kinds::Res,
     longhorn::Longhorn,
     mirror::Mirror,
     scene::{Actor, Faults, Scene, Timers},
@@ -39,25 +38,17 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts the programs of the machines: k3s, Flux, Longhorn. `objects` is what the API holds at `revision`.
+    /// Starts the programs of the machines: k3s, Flux, Longhorn. The mirror holds what the API holds; each kind is
+    /// followed from the revision at which it was looked at.
     pub(crate) fn start(
         shared: &Arc<Shared>,
         client: &Client,
         store: PathBuf,
-        objects: Vec<Value>,
-        revision: u64,
+        seen: Vec<(&'static Res, String)>,
     ) -> Self {
         let mut tasks = JoinSet::new();
-        objects
-            .into_iter()
-            .for_each(|object| shared.mirror.put(object));
-        for res in kinds::ALL {
-            tasks.spawn(follow(
-                client.clone(),
-                shared.mirror.clone(),
-                res,
-                revision.to_string(),
-            ));
+        for (res, revision) in seen {
+            tasks.spawn(follow(client.clone(), shared.mirror.clone(), res, revision));
         }
         let mut engine = Self { tasks };
         engine.add(shared, client, K3s::new(store.clone(), false));

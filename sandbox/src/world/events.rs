@@ -33,6 +33,7 @@ impl Actor for Reporter {
             let state = pod_state(&pod);
             if self.news(uid_of(&pod), &state).is_some()
                 && let Some((kind, reason, message, from)) = pod_news(&pod, &state)
+                && (from == "kubelet" || scene.cast.own_controllers())
             {
                 changes.push(event(&pod, kind, reason, &message, from));
             }

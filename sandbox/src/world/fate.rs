@@ -31,7 +31,8 @@ const LEFT_ALONE: &str = "kustomize.toolkit.fluxcd.io/reconcile";
 pub(crate) struct Fate {
     shared: Arc<Shared>,
     hand: Hand,
-    store: Arc<Store>,
+    /// What only the sandbox's own API server can be told; absent elsewhere.
+    store: Option<Arc<Store>>,
     places: Places,
     taken: BTreeSet<String>,
     moved: Option<Oid>,
@@ -42,7 +43,7 @@ impl Fate {
     pub(crate) fn new(
         shared: Arc<Shared>,
         client: Client,
-        store: Arc<Store>,
+        store: Option<Arc<Store>>,
         places: Places,
         taken: BTreeSet<String>,
     ) -> Self {
@@ -234,7 +235,7 @@ impl Fate {
                     }),
                 );
                 if on {
-                    self.load_old(name, request);
+                    self.load_old(name, request).await;
                 } else {
                     self.present(&SIGNING_REQUESTS, request, false).await;
                 }
@@ -259,7 +260,11 @@ impl Fate {
                 });
                 self.patch(&RULES, "monitoring", "node-alerts", patch).await;
             }
-            "node-rights-missing" => self.store.authorize_nodes(!on),
+            "node-rights-missing" => {
+                if let Some(store) = &self.store {
+                    store.authorize_nodes(!on);
+                }
+            }
             "node-password-conflict" => self.leave_password(on).await,
             _ => {}
         }
@@ -322,7 +327,8 @@ impl Fate {
                 .get(&NODES, "", &self.shared.cast.node)
                 .is_none()
             {
-                self.load_old("node-password-conflict", k3s::foreign_password(&name));
+                self.load_old("node-password-conflict", k3s::foreign_password(&name))
+                    .await;
             }
         } else if let Some(secret) = self.shared.mirror.get(&SECRETS, "kube-system", &name)
             && secret["data"] == k3s::foreign_password(&name)["data"]
@@ -331,10 +337,15 @@ impl Fate {
         }
     }
 
-    /// An object that has been there for two hours: only what loads objects can say that they are old.
-    fn load_old(&self, fault: &str, mut object: Value) {
+    /// An object that has been there for two hours: only what loads objects can say that they are old. Elsewhere it
+    /// is as old as it is.
+    async fn load_old(&self, fault: &str, mut object: Value) {
+        let Some(store) = &self.store else {
+            self.apply(Change::Create(object)).await;
+            return;
+        };
         object["metadata"]["creationTimestamp"] = ago(Duration::from_secs(7_200)).into();
-        told(fault, self.store.load(vec![object]));
+        told(fault, store.load(vec![object]));
     }
 
     async fn patch(&self, res: &'static Res, namespace: &str, name: &str, patch: Value) {

@@ -68,12 +68,7 @@ pub(crate) fn create(places: &Places, cast: &Cast) -> Result<Oid, GitTrouble> {
     }
     let commit = commit_all(&repository, key.as_deref(), "home: begins with one node\n")?;
     repository.remote("origin", &cast.remote)?;
-    let mut remote = repository.find_remote("origin")?;
-    remote.push(
-        &["refs/heads/main:refs/heads/main"],
-        Some(&mut PushOptions::new()),
-    )?;
-    remote.fetch(&["main"], None, None)?;
+    push(&repository, places, commit)?;
     repository
         .find_branch("main", BranchType::Local)?
         .set_upstream(Some("origin/main"))?;
@@ -92,13 +87,20 @@ pub(crate) fn activate(places: &Places, cast: &Cast) -> Result<Oid, GitTrouble> 
     let key = key.exists().then_some(key);
     let message = format!("storage: switches {} on\n", cast.node);
     let commit = commit_all(&repository, key.as_deref(), &message)?;
-    let mut remote = repository.find_remote("origin")?;
+    push(&repository, places, commit)?;
+    Ok(commit)
+}
+
+/// Brings a commit to the remote, and remembers that it is there. The remote is reached by its path, since nobody
+/// serves it before the world stands.
+fn push(repository: &Repository, places: &Places, commit: Oid) -> Result<(), GitTrouble> {
+    let mut remote = repository.remote_anonymous(&places.remote.to_string_lossy())?;
     remote.push(
         &["refs/heads/main:refs/heads/main"],
         Some(&mut PushOptions::new()),
     )?;
-    remote.fetch(&["main"], None, None)?;
-    Ok(commit)
+    repository.reference("refs/remotes/origin/main", commit, true, "push")?;
+    Ok(())
 }
 
 fn init(path: &Path, bare: bool) -> Result<Repository, GitTrouble> {
@@ -306,6 +308,7 @@ mod tests {
             control_plane_ip: Ipv4Addr::new(127, 9, 9, 1),
             cluster_uid: super::super::make::uid(),
             remote: places.remote.to_string_lossy().into_owned(),
+            outside: None,
         }
     }
 

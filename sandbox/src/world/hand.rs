@@ -218,7 +218,7 @@ pub(crate) async fn follow(
     }
 }
 
-async fn list(client: &Client, res: &Res) -> Result<(Vec<Value>, String), kube::Error> {
+pub(crate) async fn list(client: &Client, res: &Res) -> Result<(Vec<Value>, String), kube::Error> {
     let request = Request::get(res.collection(""))
         .body(Vec::new())
         .map_err(kube::Error::HttpError)?;

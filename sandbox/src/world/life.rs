@@ -22,9 +22,10 @@ use super::{
     engine::{Engine, Shared},
     fate::Fate,
     git::Places,
-    make,
+    kinds, make,
     mirror::Mirror,
     nodeports::Ports,
+    outside,
     places::{Description, Folder, Secrets},
     scene::Faults,
     transport::{Noise, Wire},
@@ -33,7 +34,7 @@ use super::{
 /// A running world.
 #[derive(Debug)]
 pub(crate) struct World {
-    server: ApiServer,
+    server: Server,
     engine: Engine,
     folder: Folder,
     keep: bool,
@@ -42,7 +43,15 @@ pub(crate) struct World {
     _lock: File,
 }
 
-fn trouble(what: &str) -> impl Fn(&dyn std::fmt::Display) -> SandboxError + '_ {
+/// Whose API server it is.
+#[derive(Debug)]
+enum Server {
+    Own(ApiServer),
+    /// Somebody else's, and where it writes down who asked for what.
+    Outside(Option<PathBuf>),
+}
+
+pub(super) fn trouble(what: &str) -> impl Fn(&dyn std::fmt::Display) -> SandboxError + '_ {
     move |error| SandboxError::new(format!("{what}: {error}"))
 }
 
@@ -54,6 +63,16 @@ impl World {
         keep: bool,
     ) -> Result<Self, SandboxError> {
         let lock = lock(&folder)?;
+        if let Some(server) = &options.server {
+            let engine = outside::start(&folder, options, server).await?;
+            return Ok(Self {
+                server: Server::Outside(server.audit_log.clone()),
+                engine,
+                folder,
+                keep: false,
+                _lock: lock,
+            });
+        }
         let store = folder.file("source.git");
         let places = Places::of(&folder.dir);
         let (cast, secrets, objects) = match found(&folder)? {
@@ -97,8 +116,11 @@ impl World {
             .write("kubeconfig", server.admin_kubeconfig("sandbox").as_bytes())
             .map_err(|error| trouble("kubeconfig cannot be written")(&error))?;
         let client = client(&server).await?;
-        let revision = server.store().revision();
-        let mut engine = Engine::start(&shared, &client, store, server.store().dump(), revision);
+        let revision = server.store().revision().to_string();
+        let objects = server.store().dump().into_iter();
+        objects.for_each(|object| shared.mirror.put(object));
+        let seen = kinds::ALL.iter().map(|res| (*res, revision.clone()));
+        let mut engine = Engine::start(&shared, &client, store, seen.collect());
         engine.add_controllers(&shared, &client);
 
         let mut names = folder.names("faults");
@@ -106,7 +128,7 @@ impl World {
         let mut fate = Fate::new(
             shared.clone(),
             client,
-            server.store(),
+            Some(server.store()),
             places,
             folder.names("faults.taken"),
         );
@@ -125,7 +147,7 @@ impl World {
             save(&folder, &server.store());
         }
         Ok(Self {
-            server,
+            server: Server::Own(server),
             engine,
             folder,
             keep,
@@ -164,16 +186,21 @@ impl World {
 
     /// Every request so far, without those of the actors.
     pub(crate) fn requests(&self) -> Vec<RequestRecord> {
-        self.server.requests()
+        match &self.server {
+            Server::Own(server) => server.requests(),
+            Server::Outside(log) => log.as_deref().map(outside::requests).unwrap_or_default(),
+        }
     }
 
     /// Stops everything; what is kept is written once more.
     pub(crate) async fn stop(self) {
         self.engine.stop().await;
-        if self.keep {
-            save(&self.folder, &self.server.store());
+        if let Server::Own(server) = self.server {
+            if self.keep {
+                save(&self.folder, &server.store());
+            }
+            server.shutdown().await;
         }
-        self.server.shutdown().await;
     }
 }
 
@@ -243,6 +270,7 @@ async fn fresh(
         control_plane_ip,
         cluster_uid: make::uid(),
         remote: places.remote.to_string_lossy().into_owned(),
+        outside: None,
     };
     if cast.node == cast.control_plane {
         return Err(SandboxError::new("needs two different node names"));
@@ -330,7 +358,7 @@ async fn client(server: &ApiServer) -> Result<kube::Client, SandboxError> {
 }
 
 /// Reads the file of faults again whenever it changes.
-async fn follow_faults(folder: Folder, mut fate: Fate, pace: Pace) {
+pub(super) async fn follow_faults(folder: Folder, mut fate: Fate, pace: Pace) {
     let mut last = None;
     loop {
         tokio::time::sleep(pace.tick.min(Duration::from_millis(100))).await;

@@ -22,6 +22,7 @@ mod memory;
 mod mirror;
 mod monitoring;
 mod nodeports;
+mod outside;
 mod places;
 mod pods;
 mod scene;

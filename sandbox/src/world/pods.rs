@@ -108,9 +108,11 @@ pub(crate) fn running(pod: &Value, host_ip: &str, pod_ip: &str, restarts: i64) -
             })
         })
         .collect();
+    // The API server decides this at creation, and it stays.
+    let qos = pod["status"]["qosClass"].as_str().unwrap_or("Burstable");
     json!({
         "phase": "Running", "hostIP": host_ip, "hostIPs": [{"ip": host_ip}], "podIP": pod_ip,
-        "podIPs": [{"ip": pod_ip}], "qosClass": "Burstable", "startTime": stamp,
+        "podIPs": [{"ip": pod_ip}], "qosClass": qos, "startTime": stamp,
         "conditions": [
             ready("PodReadyToStartContainers"), ready("Initialized"), ready("Ready"), ready("ContainersReady"),
             ready("PodScheduled"),

@@ -145,7 +145,13 @@ fn advance(scene: &Scene<'_>, name: &str, node: &Value, changes: &mut Vec<Change
             })
         }
         4 => {
-            let range = free_range(scene);
+            let other = scene.get(&NODES, "", &scene.cast.control_plane);
+            let range = match other {
+                Some(other) if name == scene.cast.node && scene.fault("pod-range-overlaps") => {
+                    text(&other["spec"]["podCIDR"]).to_owned()
+                }
+                _ => free_range(scene),
+            };
             json!({"spec": {"podCIDR": range, "podCIDRs": [range]}})
         }
         _ => json!({"metadata": {"annotations": node::flannel(scene, name)}}),

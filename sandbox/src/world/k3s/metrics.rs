@@ -79,7 +79,7 @@ pub(crate) fn measure(scene: &Scene<'_>, changes: &mut Vec<Change>) {
     }
 }
 
-fn numbers(scene: &Scene<'_>, node: &Value) -> Value {
+pub(crate) fn numbers(scene: &Scene<'_>, node: &Value) -> Value {
     let (cpu, memory) = usage(scene, name(node));
     object(
         "metrics.k8s.io/v1beta1",

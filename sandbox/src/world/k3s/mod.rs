@@ -17,7 +17,7 @@ use super::{
     scene::{Actor, Change, Scene},
 };
 
-pub(crate) use metrics::usage;
+pub(crate) use metrics::{numbers, usage};
 pub(crate) use node::kubelet_version;
 
 /// k3s, as one actor.
@@ -84,9 +84,17 @@ impl Actor for K3s {
             kubelet::pods(scene, &name, &mut changes);
         }
         server::nodes(scene, &mut changes);
-        metrics::measure(scene, &mut changes);
+        // Elsewhere metrics-server is asked by the API server itself.
+        if scene.cast.own_controllers() {
+            metrics::measure(scene, &mut changes);
+        }
         changes
     }
+}
+
+/// Whether a node has gone through every state of a join.
+pub(crate) fn joined(node: &serde_json::Value) -> bool {
+    machine::state(node) >= 7
 }
 
 /// The node password of another machine, as a former node of this name would have left it.

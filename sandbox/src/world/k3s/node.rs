@@ -3,18 +3,28 @@
 use serde_json::{Value, json};
 
 use crate::world::{
-    cast::{Cast, K3S_VERSION},
+    cast::Cast,
     make::{now, object, stable_hex},
     scene::Scene,
 };
 
 /// The kubelet version that a node reports.
-pub(crate) fn kubelet_version(scene: &Scene<'_>, name: &str) -> &'static str {
+pub(crate) fn kubelet_version(scene: &Scene<'_>, name: &str) -> String {
+    let version = scene.cast.k3s_version();
     if scene.fault("agent-version-newer") && name == scene.cast.node {
-        "v1.34.1+k3s1"
+        next_minor(version)
     } else {
-        K3S_VERSION
+        version.to_owned()
     }
+}
+
+/// The first patch of the minor after `v1.33.5+k3s1`.
+fn next_minor(version: &str) -> String {
+    let minor = version
+        .split('.')
+        .nth(1)
+        .and_then(|minor| minor.parse::<u32>().ok());
+    format!("v1.{}.1+k3s1", minor.unwrap_or_default() + 1)
 }
 
 /// The Node as the kubelet registers it: nothing of k3s in it yet.

@@ -16,7 +16,10 @@ pub(crate) fn nodes(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             finalize(node, changes);
             continue;
         }
-        lifecycle(scene, node, changes);
+        // Elsewhere that is the node lifecycle controller's.
+        if scene.cast.own_controllers() {
+            lifecycle(scene, node, changes);
+        }
         csi_node(scene, node, changes);
     }
     passwords(scene, &nodes, changes);

@@ -94,7 +94,9 @@ pub(crate) fn provision(scene: &Scene<'_>, changes: &mut Vec<Change>) {
                 &volume, &claim, &class, size,
             )));
         }
-        if claim["spec"]["volumeName"].is_null() {
+        if !scene.cast.own_controllers() {
+            // The controller of volumes binds claim and volume.
+        } else if claim["spec"]["volumeName"].is_null() {
             let provisioner = json!({"volume.kubernetes.io/storage-provisioner": DRIVER, "pv.kubernetes.io/bind-completed": "yes"});
             let patch =
                 json!({"metadata": {"annotations": provisioner}, "spec": {"volumeName": volume}});
@@ -107,7 +109,10 @@ pub(crate) fn provision(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         }
     }
     for volume in scene.list(&VOLUMES) {
-        if volume["spec"]["csi"]["driver"] == DRIVER && volume["status"]["phase"] != "Bound" {
+        if scene.cast.own_controllers()
+            && volume["spec"]["csi"]["driver"] == DRIVER
+            && volume["status"]["phase"] != "Bound"
+        {
             changes.push(Change::status(&VOLUMES, &volume, json!({"phase": "Bound"})));
         }
     }
@@ -204,7 +209,9 @@ pub(crate) fn attach(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         }
     }
     let there = scene.list(&ATTACHMENTS);
-    for (volume, node) in &wanted {
+    // Attachments are asked for by the controller of volumes where it is there.
+    let ask = scene.cast.own_controllers();
+    for (volume, node) in wanted.iter().filter(|_| ask) {
         let attachment = format!("csi-{}", stable_hex(&format!("{volume}{DRIVER}{node}"), 64));
         let elsewhere = there.iter().any(|it| {
             it["spec"]["source"]["persistentVolumeName"] == volume.as_str()
@@ -239,8 +246,11 @@ fn settle(
 ) {
     let volume = text(&attachment["spec"]["source"]["persistentVolumeName"]);
     let node = text(&attachment["spec"]["nodeName"]);
+    let own = scene.cast.own_controllers();
     let Some(held) = scene.get(&LH_VOLUMES, NAMESPACE, volume) else {
-        changes.push(Change::delete(&ATTACHMENTS, attachment));
+        if own {
+            changes.push(Change::delete(&ATTACHMENTS, attachment));
+        }
         return;
     };
     if !wanted.contains(&(volume.to_owned(), node.to_owned())) {
@@ -251,7 +261,7 @@ fn settle(
                 json!({"spec": {"nodeID": ""}}),
             ));
         }
-        if !deleting(attachment) {
+        if own && !deleting(attachment) {
             changes.push(Change::delete(&ATTACHMENTS, attachment));
         }
         return;

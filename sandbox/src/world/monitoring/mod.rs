@@ -24,7 +24,12 @@ pub(crate) fn serve(
     let app = service
         .map(|it| text(&it["spec"]["selector"]["app.kubernetes.io/name"]).to_owned())
         .unwrap_or_default();
-    match (app.as_str(), request.path.as_str()) {
+    program(scene, &app, request)
+}
+
+/// What the program of this `app.kubernetes.io/name` answers.
+pub(crate) fn program(scene: &Scene<'_>, app: &str, request: &ProxyRequest) -> ProxyResponse {
+    match (app, request.path.as_str()) {
         ("prometheus", path) => prometheus(scene, path, request),
         ("alertmanager", "/-/ready" | "/-/healthy") => plain(200, "OK"),
         ("alertmanager", "/api/v2/status") => {

@@ -1,0 +1,107 @@
+//! What the programs in pods answer: monitoring as everywhere, metrics-server to the aggregator, webhooks to admission.
+
+use serde_json::{Value, json};
+
+use crate::{
+    api::{ProxyRequest, ProxyResponse},
+    world::{
+        backend::{answer, plain},
+        k3s,
+        kinds::{NODES, PODS},
+        make::{condition, name, text},
+        monitoring,
+        scene::Scene,
+    },
+};
+
+/// The names by which the API server calls webhooks.
+pub(super) const WEBHOOKS: &[&str] = &[
+    "longhorn-admission-webhook.longhorn-system.svc",
+    "ingress-nginx-controller-admission.ingress-nginx.svc",
+    "metrics-server.kube-system.svc",
+];
+
+const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
+
+/// What a pod answers at one of its ports.
+pub(super) fn pod(
+    scene: &Scene<'_>,
+    namespace: &str,
+    pod: &str,
+    port: u16,
+    request: &ProxyRequest,
+) -> ProxyResponse {
+    let Some(pod) = scene.get(&PODS, namespace, pod) else {
+        return plain(502, "no such pod");
+    };
+    let labels = &pod["metadata"]["labels"];
+    match (text(&labels["app"]), text(&labels["k8s-app"]), port) {
+        ("longhorn-manager", _, 9502) => admit(request),
+        (_, "metrics-server", _) => metrics(scene, request),
+        _ if labels["app.kubernetes.io/name"] == "ingress-nginx" && port == 8443 => admit(request),
+        _ => monitoring::program(scene, text(&labels["app.kubernetes.io/name"]), request),
+    }
+}
+
+/// A webhook that has nothing against it.
+fn admit(request: &ProxyRequest) -> ProxyResponse {
+    let review: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    answer(&json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "response": {"uid": review["request"]["uid"], "allowed": true},
+    }))
+}
+
+/// The aggregated API of metrics-server.
+fn metrics(scene: &Scene<'_>, request: &ProxyRequest) -> ProxyResponse {
+    let known = scene.list(&NODES);
+    let seen = known
+        .iter()
+        .filter(|node| condition(node, "Ready") == "True");
+    let list = |kind: &str, items: Vec<Value>| {
+        answer(&json!({
+            "kind": kind, "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": items,
+        }))
+    };
+    let watched = request
+        .query
+        .iter()
+        .any(|(key, value)| key == "watch" && value != "false" && value != "0");
+    match request.path.strip_prefix(METRICS) {
+        _ if watched => status(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        ),
+        Some("" | "/") => answer(&json!({
+            "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "metrics.k8s.io/v1beta1",
+            "resources": [
+                {"name": "nodes", "singularName": "", "namespaced": false, "kind": "NodeMetrics", "verbs": ["get", "list"]},
+                {"name": "pods", "singularName": "", "namespaced": true, "kind": "PodMetrics", "verbs": ["get", "list"]},
+            ],
+        })),
+        Some("/nodes") => list(
+            "NodeMetricsList",
+            seen.map(|node| k3s::numbers(scene, node)).collect(),
+        ),
+        Some("/pods") => list("PodMetricsList", Vec::new()),
+        Some(path) => {
+            let wanted = path.strip_prefix("/nodes/").unwrap_or_default();
+            match seen.into_iter().find(|node| name(node) == wanted) {
+                Some(node) => answer(&k3s::numbers(scene, node)),
+                None => status(404, "NotFound", "nodemetrics not found"),
+            }
+        }
+        None => plain(404, "404 page not found\n"),
+    }
+}
+
+fn status(code: u16, reason: &str, message: &str) -> ProxyResponse {
+    ProxyResponse {
+        status: code,
+        ..answer(&json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
+            "reason": reason, "code": code,
+        }))
+    }
+}
