@@ -62,4 +62,6 @@ pub struct Server {
     pub definitions: Option<PathBuf>,
     /// The audit log of the API server, one JSON event a line: where [`crate::Sandbox::requests`] comes from.
     pub audit_log: Option<PathBuf>,
+    /// How many bytes of the audit log tell of what was before.
+    pub audit_from: u64,
 }

@@ -4,7 +4,9 @@
 //! on free ports of 127.0.0.1, keep everything in a temporary folder and end with the value.
 
 mod certificates;
+pub mod network;
 mod processes;
+pub(crate) mod snapshot;
 
 use std::{
     fs,
@@ -46,6 +48,10 @@ pub enum Parts {
     Server,
     /// Also kube-controller-manager and kube-scheduler, when they are in the folder.
     All,
+    /// All of them, set up for machines that have the addresses of [`network`]: the API server listens on the
+    /// control-plane node's address too, sends requests for nodes and Services to their own addresses, and writes an
+    /// audit log; the controllers wait shorter than they do elsewhere.
+    Machines,
 }
 
 /// A running control plane.
@@ -54,6 +60,7 @@ pub struct ControlPlane {
     /// Ends first: the programs write into the folder.
     processes: Processes,
     url: String,
+    etcd: String,
     authority: Authority,
     root: TempDir,
 }
@@ -108,7 +115,10 @@ impl ControlPlane {
             .prefix("onboarding-control-plane-")
             .tempdir()
             .map_err(failed("temporary folder"))?;
-        let [etcd, peer, port] = free_ports().map_err(failed("free ports"))?;
+        let [etcd, peer, free] = free_ports().map_err(failed("free ports"))?;
+        let machines = parts == Parts::Machines;
+        // In a network of its own every port is free, and agents join at this one.
+        let port = if machines { 6443 } else { free };
         let authority = Authority::new()
             .map_err(|error| ControlPlaneError::new(format!("has no certificates: {error}")))?;
         for (name, text) in authority.files() {
@@ -134,41 +144,45 @@ impl ControlPlane {
                 .flag("initial-cluster", format!("test=http://127.0.0.1:{peer}"))
                 .flag("log-level", "warn")
                 .flag("unsafe-no-fsync", "true"),
-            Program::new(assets, "kube-apiserver", root.path())
-                .flag("etcd-servers", format!("http://127.0.0.1:{etcd}"))
-                .flag("bind-address", "127.0.0.1")
-                .flag("advertise-address", "127.0.0.1")
-                // An EndpointSlice may not hold a loopback address, so the Service `kubernetes` has no endpoint here.
-                .flag("endpoint-reconciler-type", "none")
-                .flag("secure-port", port.to_string())
-                .flag("authorization-mode", "Node,RBAC")
-                .flag("client-ca-file", path("ca.crt"))
-                .flag("tls-cert-file", path("server.crt"))
-                .flag("tls-private-key-file", path("server.key"))
-                .flag("token-auth-file", path("tokens.csv"))
-                .flag("service-account-issuer", "https://kubernetes.default.svc")
-                .flag("service-account-key-file", path("service-account.pub"))
-                .flag(
-                    "service-account-signing-key-file",
-                    path("service-account.key"),
-                )
-                .flag("service-cluster-ip-range", "10.43.0.0/16")
-                .flag("allow-privileged", "true")
-                // Pods here name no service account, and without the controllers there is none.
-                .flag("disable-admission-plugins", "ServiceAccount"),
+            api_server(
+                Program::new(assets, "kube-apiserver", root.path()),
+                root.path(),
+                machines,
+            )
+            .map_err(failed("audit policy"))?
+            .flag("etcd-servers", format!("http://127.0.0.1:{etcd}"))
+            .flag("secure-port", port.to_string())
+            .flag("authorization-mode", "Node,RBAC")
+            .flag("client-ca-file", path("ca.crt"))
+            .flag("tls-cert-file", path("server.crt"))
+            .flag("tls-private-key-file", path("server.key"))
+            .flag("token-auth-file", path("tokens.csv"))
+            .flag("service-account-issuer", "https://kubernetes.default.svc")
+            .flag("service-account-key-file", path("service-account.pub"))
+            .flag(
+                "service-account-signing-key-file",
+                path("service-account.key"),
+            )
+            .flag("service-cluster-ip-range", "10.43.0.0/16")
+            .flag("allow-privileged", "true")
+            // Pods here name no service account, and without the controllers there is none.
+            .flag("disable-admission-plugins", "ServiceAccount"),
         ];
-        if parts == Parts::All {
+        if parts != Parts::Server {
             programs.extend(
                 [
-                    Program::new(assets, "kube-controller-manager", root.path())
-                        .flag("kubeconfig", path("kubeconfig"))
-                        .flag("leader-elect", "false")
-                        .flag("secure-port", "0")
-                        .flag("root-ca-file", path("ca.crt"))
-                        .flag(
-                            "service-account-private-key-file",
-                            path("service-account.key"),
-                        ),
+                    controllers(
+                        Program::new(assets, "kube-controller-manager", root.path()),
+                        machines,
+                    )
+                    .flag("kubeconfig", path("kubeconfig"))
+                    .flag("leader-elect", "false")
+                    .flag("secure-port", "0")
+                    .flag("root-ca-file", path("ca.crt"))
+                    .flag(
+                        "service-account-private-key-file",
+                        path("service-account.key"),
+                    ),
                     Program::new(assets, "kube-scheduler", root.path())
                         .flag("kubeconfig", path("kubeconfig"))
                         .flag("leader-elect", "false")
@@ -182,6 +196,7 @@ impl ControlPlane {
         let made = Self {
             processes,
             url,
+            etcd: format!("http://127.0.0.1:{etcd}"),
             authority,
             root,
         };
@@ -223,6 +238,18 @@ impl ControlPlane {
         &self.url
     }
 
+    /// Where the API server writes down who asked for what; only with [`Parts::Machines`].
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.root.path().join("audit.log")
+    }
+
+    /// Where etcd listens, without a trailing slash.
+    #[must_use]
+    pub fn etcd(&self) -> &str {
+        &self.etcd
+    }
+
     /// The names of the programs that run.
     #[must_use]
     pub fn programs(&self) -> &[String] {
@@ -251,6 +278,55 @@ impl ControlPlane {
         let user = json!({"token": self.authority.eve});
         client(&kubeconfig_of(&self.url, &self.authority, &user)).await
     }
+}
+
+/// Where it listens, and whom it asks.
+fn api_server(program: Program, root: &Path, machines: bool) -> std::io::Result<Program> {
+    if !machines {
+        return Ok(program
+            .flag("bind-address", "127.0.0.1")
+            .flag("advertise-address", "127.0.0.1")
+            // An EndpointSlice may not hold a loopback address, so the Service `kubernetes` has no endpoint here.
+            .flag("endpoint-reconciler-type", "none"));
+    }
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "rules": [
+            // The cluster's own programs ask all the time, and nobody counts that.
+            {"level": "None", "userGroups": ["system:nodes"]},
+            {"level": "None", "users": ["system:apiserver"]},
+            // Whether a deletion is a dry run stands in its body.
+            {"level": "Request", "verbs": ["delete", "deletecollection"]},
+            {"level": "Request", "resources": [{"group": "", "resources": ["pods/eviction"]}]},
+            {"level": "Metadata"},
+        ],
+    });
+    let file = root.join("audit-policy.json");
+    write_private(&file, &policy.to_string())?;
+    let path = |name: &str| root.join(name).display().to_string();
+    Ok(program
+        .flag("bind-address", "0.0.0.0")
+        .flag("advertise-address", network::CONTROL_PLANE.to_string())
+        .flag("enable-aggregator-routing", "true")
+        .flag("kubelet-preferred-address-types", "InternalIP")
+        .flag("audit-policy-file", path("audit-policy.json"))
+        .flag("audit-log-path", path("audit.log"))
+        .flag("audit-log-mode", "blocking"))
+}
+
+/// Controllers that wait for minutes elsewhere wait for seconds here.
+fn controllers(program: Program, machines: bool) -> Program {
+    if !machines {
+        return program;
+    }
+    program
+        .flag("kube-api-qps", "300")
+        .flag("kube-api-burst", "600")
+        .flag("node-monitor-period", "500ms")
+        .flag("node-monitor-grace-period", "12s")
+        .flag("node-startup-grace-period", "12s")
+        .flag("pvclaimbinder-sync-period", "1s")
+        .flag("attach-detach-reconcile-sync-period", "2s")
 }
 
 async fn client(kubeconfig: &str) -> Result<Client, ControlPlaneError> {

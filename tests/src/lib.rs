@@ -13,6 +13,7 @@ pub mod control_plane;
 pub mod faults;
 mod look;
 mod process;
+pub mod real;
 
 use std::{
     collections::BTreeMap,
@@ -38,6 +39,8 @@ pub struct TestEnvironment {
     runtime: Runtime,
     variables: BTreeMap<String, String>,
     root: TempDir,
+    /// Held while this world stands on the real control plane.
+    turn: Option<real::Turn>,
 }
 
 impl TestEnvironment {
@@ -59,6 +62,7 @@ impl TestEnvironment {
             runtime,
             variables: BTreeMap::new(),
             root,
+            turn: None,
         }
     }
 
@@ -68,10 +72,21 @@ impl TestEnvironment {
         Self::at(Stage::New, &[])
     }
 
-    /// With a cluster at this stage and with these faults.
+    /// With a cluster at this stage and with these faults: the sandbox, or machines on the real control plane where
+    /// this process has said [`real::choose`].
     #[must_use]
     pub fn at(stage: Stage, faults: &[&str]) -> Self {
         let mut made = Self::without_cluster();
+        if real::is_chosen() {
+            let (turn, options) = real::turn(stage);
+            let started = made.runtime.block_on(Sandbox::start(options));
+            made.sandbox = Some(started.expect("machines on the real control plane"));
+            made.turn = Some(turn);
+            for fault in faults {
+                made.fault(fault, true);
+            }
+            return made;
+        }
         let options = Options {
             stage,
             speed: Speed::Test,
@@ -173,6 +188,9 @@ impl TestEnvironment {
     /// Starts the program on the sandbox (`--sandbox=DIR`), with state and logs in this environment.
     #[must_use]
     pub fn spawn_onboard(&self, arguments: &[&str]) -> Running {
+        if self.turn.is_some() {
+            return self.spawn_plain(arguments);
+        }
         let mut command = self.command();
         command
             .arg(format!("--sandbox={}", self.sandbox().dir().display()))
@@ -184,15 +202,31 @@ impl TestEnvironment {
     /// Runs the program as on a real cluster (`--kubeconfig` and `--repo`), with state and logs in this environment.
     #[must_use]
     pub fn onboard_plain(&self, arguments: &[&str]) -> Output {
+        self.spawn_plain(arguments).wait()
+    }
+
+    /// Starts the program as on a real cluster (`--kubeconfig` and `--repo`), with state and logs in this environment.
+    #[must_use]
+    pub fn spawn_plain(&self, arguments: &[&str]) -> Running {
         let mut command = self.command();
         command
             .arg("--kubeconfig")
             .arg(self.sandbox().kubeconfig())
             .arg("--repo")
             .arg(self.sandbox().checkout())
-            .args(self.folders())
-            .args(arguments);
-        Running::start(command, self.root()).wait()
+            .args(self.folders());
+        if self.turn.is_some() {
+            // The limits of a test, which later arguments may change.
+            command.args(real::LIMITS);
+        }
+        command.args(arguments);
+        Running::start(command, self.root())
+    }
+
+    /// Whether this world stands on a real control plane.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        self.turn.is_some()
     }
 
     /// `--state-dir` and `--log-dir` of this environment.

@@ -48,7 +48,7 @@ pub(crate) struct World {
 enum Server {
     Own(ApiServer),
     /// Somebody else's, and where it writes down who asked for what.
-    Outside(Option<PathBuf>),
+    Outside(Option<PathBuf>, u64),
 }
 
 pub(super) fn trouble(what: &str) -> impl Fn(&dyn std::fmt::Display) -> SandboxError + '_ {
@@ -66,7 +66,7 @@ impl World {
         if let Some(server) = &options.server {
             let engine = outside::start(&folder, options, server).await?;
             return Ok(Self {
-                server: Server::Outside(server.audit_log.clone()),
+                server: Server::Outside(server.audit_log.clone(), server.audit_from),
                 engine,
                 folder,
                 keep: false,
@@ -188,7 +188,10 @@ impl World {
     pub(crate) fn requests(&self) -> Vec<RequestRecord> {
         match &self.server {
             Server::Own(server) => server.requests(),
-            Server::Outside(log) => log.as_deref().map(outside::requests).unwrap_or_default(),
+            Server::Outside(log, from) => log
+                .as_deref()
+                .map(|log| outside::requests(log, *from))
+                .unwrap_or_default(),
         }
     }
 

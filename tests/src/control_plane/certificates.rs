@@ -42,6 +42,7 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names = vec![
             SanType::IpAddress([127, 0, 0, 1].into()),
+            SanType::IpAddress(super::network::CONTROL_PLANE.into()),
             SanType::DnsName("localhost".try_into()?),
         ];
         let server = signed(params, &issuer)?;

@@ -9,11 +9,13 @@
 mod definitions;
 mod differential;
 mod life;
+mod onboarding;
 mod pre;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tests::{control_plane::network, real};
 
 /// What a test comes to.
 type Outcome = Result<Completion, Failed>;
@@ -45,22 +47,49 @@ const TESTS: &[(&str, Body)] = &[
     ),
 ];
 
+/// The tests that need machines on the control plane. Their bodies are the same as on the sandbox.
+const ON_BOTH: &[(&str, fn())] = &[(
+    "onboarding::a_new_cluster_is_onboarded",
+    onboarding::onboarded,
+)];
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let absent = tests::control_plane::assets().err();
-    if let Some(why) = &absent
-        && !arguments.list
-    {
-        eprintln!("real control plane: {} tests skipped: {why}", TESTS.len());
+    // Before anything else runs: a process goes into a network of its own as a whole.
+    let lonely = match &absent {
+        None if !arguments.list => network::enter().err(),
+        _ => absent.clone(),
+    };
+    if !arguments.list {
+        if let Some(why) = &absent {
+            let all = TESTS.len() + ON_BOTH.len();
+            eprintln!("real control plane: {all} tests skipped: {why}");
+        } else if let Some(why) = &lonely {
+            eprintln!("real control plane: {} tests skipped: {why}", ON_BOTH.len());
+        }
     }
-    let trials = TESTS.iter().map(|&(name, body)| {
+    real::choose();
+    let own = TESTS.iter().map(|&(name, body)| {
         let absent = absent.clone();
         Trial::ignorable_test(name, move || match absent {
             Some(why) => Ok(Completion::ignored_with(why)),
             None => body(),
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let both = ON_BOTH.iter().map(|&(name, body)| {
+        let lonely = lonely.clone();
+        Trial::ignorable_test(name, move || match lonely {
+            Some(why) => Ok(Completion::ignored_with(why)),
+            None => {
+                body();
+                Ok(Completion::Completed)
+            }
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, own.chain(both).collect());
+    real::end();
+    conclusion.exit_code()
 }
 
 /// Runs the async body of a test.

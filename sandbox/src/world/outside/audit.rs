@@ -1,6 +1,10 @@
 //! The audit log of a real API server, read as the record of requests.
 
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::Path,
+};
 
 use serde_json::Value;
 
@@ -9,12 +13,18 @@ use crate::{api::RequestRecord, world::make::text};
 /// How the machines of the sandbox call themselves.
 pub(super) const MACHINES: &str = "sandbox-machines";
 
-/// Every request that a finished event tells of, oldest first, without those of the machines and of the cluster's own
-/// programs.
-pub(crate) fn requests(log: &Path) -> Vec<RequestRecord> {
-    let lines = std::fs::read_to_string(log).unwrap_or_default();
-    lines
-        .lines()
+/// Every request that a finished event tells of from this byte on, oldest first, without those of the machines and of
+/// the cluster's own programs.
+pub(crate) fn requests(log: &Path, from: u64) -> Vec<RequestRecord> {
+    let mut text = String::new();
+    let read = File::open(log).and_then(|mut file| {
+        file.seek(SeekFrom::Start(from))?;
+        file.read_to_string(&mut text)
+    });
+    if let Err(error) = read {
+        tracing::warn!(%error, "the audit log cannot be read");
+    }
+    text.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .filter_map(|event| record(&event))
         .collect()

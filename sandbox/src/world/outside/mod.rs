@@ -40,6 +40,8 @@ pub(crate) use audit::requests;
 
 /// Where people reach the git remote, on the control-plane node's address.
 const GIT_PORT: u16 = 3000;
+/// The file that says at which stage the cluster began.
+const STAGE: &str = "stage";
 /// How long a cluster may take to become what it begins as.
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -94,15 +96,16 @@ pub(crate) async fn start(
     let address = SocketAddr::from((cast.control_plane_ip, GIT_PORT));
     engine.spawn(remote::serve(address, folder.dir.clone()).await?);
 
-    let begun = if begins {
-        begin(&shared, &client, &places, options.stage).await
-    } else {
-        Ok(())
-    };
+    let stands = folder.names(STAGE).pop_first();
+    let begun = begin(&shared, &client, &places, stands.as_deref(), options.stage).await;
     if let Err(error) = begun {
         engine.stop().await;
         return Err(error);
     }
+    let reached = [name_of(options.stage).to_owned()].into();
+    folder
+        .write_names(STAGE, &reached)
+        .map_err(|error| trouble("file stage cannot be written")(&error))?;
     folder
         .write_json("sandbox.json", &told)
         .map_err(|error| trouble("file sandbox.json cannot be written")(&error))?;
@@ -187,7 +190,7 @@ async fn look_around(
     mirror: &Mirror,
 ) -> Result<Vec<(&'static Res, String)>, SandboxError> {
     let watched = kinds::ALL.iter().filter(|res| **res != &NODE_METRICS);
-    let asked = watched.map(|res| async move { (*res, hand::list(client, res).await) });
+    let asked = watched.map(|res| async move { (*res, listed(client, res).await) });
     let mut seen = Vec::new();
     for (res, answer) in futures::future::join_all(asked).await {
         let (objects, revision) = answer
@@ -198,14 +201,44 @@ async fn look_around(
     Ok(seen)
 }
 
-/// Brings a cluster with one node to the stage where it begins.
+fn name_of(stage: Stage) -> &'static str {
+    match stage {
+        Stage::New => "new",
+        Stage::Joining => "joining",
+        Stage::Onboarded => "onboarded",
+    }
+}
+
+/// One list. What serves a kind that was established a moment ago may have to fill its cache first.
+async fn listed(client: &Client, res: &Res) -> Result<(Vec<Value>, String), kube::Error> {
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    loop {
+        match hand::list(client, res).await {
+            Err(kube::Error::Api(status))
+                if matches!(status.code, 404 | 429) && tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Brings a cluster from the stage where it stands, nothing for one that has just been seeded, to the one asked for.
+/// One that stands there already has to be as well as it began.
 async fn begin(
     shared: &Arc<Shared>,
     client: &Client,
     places: &Places,
+    stands: Option<&str>,
     stage: Stage,
 ) -> Result<(), SandboxError> {
-    settled::wait(shared, 1, LIMIT).await?;
+    match stands {
+        None => settled::wait(shared, 1, LIMIT).await?,
+        Some("onboarded") => return settled::wait(shared, 2, LIMIT).await,
+        Some("joining") => return Ok(()),
+        Some(_) => settled::wait(shared, 1, LIMIT).await?,
+    }
     if stage == Stage::New {
         return Ok(());
     }

@@ -240,7 +240,7 @@ async fn send(
             Ok(_) => return Ok(()),
             // A kind that was established a moment ago is not served everywhere yet.
             Err(kube::Error::Api(status))
-                if status.code == 404 && tokio::time::Instant::now() < deadline =>
+                if matches!(status.code, 404 | 429) && tokio::time::Instant::now() < deadline =>
             {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
