@@ -21,6 +21,42 @@ pub fn find(name: &str) -> Option<&'static Fault> {
     CATALOGUE.iter().find(|fault| fault.name == name)
 }
 
+/// Why a fault is more than a matter of objects, and so cannot be brought about on an API server that is somebody
+/// else's ([`crate::Server`]); nothing where it is one.
+#[must_use]
+pub fn beyond_objects(name: &str) -> Option<&'static str> {
+    BEYOND
+        .iter()
+        .find(|(names, _)| names.contains(&name))
+        .map(|(_, why)| *why)
+}
+
+/// Faults that are not a matter of objects alone, and why.
+const BEYOND: &[(&[&str], &str)] = &[
+    (
+        &[
+            "api-throttled",
+            "api-errors",
+            "api-resets",
+            "api-slow",
+            "watch-stale",
+        ],
+        "trouble on the wire to the API server",
+    ),
+    (
+        &["datastore-unhealthy", "apiserver-not-ready"],
+        "the health of the API server itself",
+    ),
+    (
+        &["node-rights-missing"],
+        "the way the API server was started",
+    ),
+    (
+        &["csr-pending", "node-password-conflict"],
+        "an object that is older than the cluster: only its store can say so",
+    ),
+];
+
 const fn fault(name: &'static str, what: &'static str) -> Fault {
     Fault { name, what }
 }
@@ -356,6 +392,12 @@ mod tests {
             );
             assert!(fault.what.ends_with('.'), "{}", fault.what);
         }
+        let beyond = BEYOND.iter().flat_map(|(names, _)| *names);
+        for name in beyond {
+            assert!(find(name).is_some(), "{name} is no fault");
+            assert!(beyond_objects(name).is_some());
+        }
+        assert!(beyond_objects("longhorn-disk-full").is_none());
         assert!(find("longhorn-disk-full").is_some());
         assert!(find("longhorn-disk-ful").is_none());
     }

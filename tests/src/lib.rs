@@ -30,6 +30,32 @@ use tokio::runtime::Runtime;
 pub use binary::harness as binary;
 pub use process::{Output, Running};
 
+/// Makes plain functions into tests on the sandbox, and names them for the runner of the real control plane
+/// (`tests/tests/control_plane/main.rs`), where the same bodies run on that.
+///
+/// ```ignore
+/// tests::on_both!(a_new_cluster_is_onboarded);
+///
+/// fn a_new_cluster_is_onboarded() {
+///     let world = TestEnvironment::new();
+///     let _ = world.onboard(&[]).exits(0);
+/// }
+/// ```
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        #[allow(dead_code, reason = "one of the two runners has its tests from the module below")]
+        pub(crate) const ON_BOTH: &[(&str, fn())] = &[$((stringify!($name), $name)),+];
+
+        mod on_the_sandbox {
+            $(#[test]
+            fn $name() {
+                super::$name();
+            })+
+        }
+    };
+}
+
 /// No start of the program may take longer than this.
 pub const LIMIT: Duration = Duration::from_secs(120);
 

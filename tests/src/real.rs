@@ -13,7 +13,6 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 
 use sandbox::{Options, Sandbox, Server, Speed, Stage};
@@ -159,7 +158,6 @@ impl Real {
     /// Makes objects and folder as they are at the beginning of this stage; the first time by letting the machines
     /// bring the cluster there.
     fn begin(&self, stage: Stage) {
-        let started = Instant::now();
         let mut known = self
             .beginnings
             .lock()
@@ -178,11 +176,6 @@ impl Real {
             let folder = self.root.path().join(name(stage));
             copy(&self.world(), &folder);
             known.insert(name(stage), Beginning { objects, folder });
-            eprintln!(
-                "real control plane: stage {} made in {:.1} s",
-                name(stage),
-                started.elapsed().as_secs_f32()
-            );
             return;
         }
         self.put_back(&known[name(stage)]);

@@ -8,11 +8,19 @@
 
 mod definitions;
 mod differential;
+#[path = "../faults.rs"]
+#[allow(dead_code, reason = "it is a runner of its own, too")]
+mod faults;
+#[path = "../runner/interrupted.rs"]
+#[allow(dead_code, reason = "what only tests of the sandbox use")]
+mod interrupted;
 mod life;
-mod onboarding;
 mod pre;
+#[path = "../runner/stories.rs"]
+#[allow(dead_code, reason = "what only tests of the sandbox use")]
+mod stories;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::OnceLock};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tests::{control_plane::network, real};
@@ -47,11 +55,14 @@ const TESTS: &[(&str, Body)] = &[
     ),
 ];
 
-/// The tests that need machines on the control plane. Their bodies are the same as on the sandbox.
-const ON_BOTH: &[(&str, fn())] = &[(
-    "onboarding::a_new_cluster_is_onboarded",
-    onboarding::onboarded,
-)];
+/// Tests whose bodies run on the sandbox too: the module's name, and what it names with `tests::on_both!`.
+const ON_BOTH: &[(&str, &[(&str, fn())])] = &[
+    ("stories", stories::ON_BOTH),
+    ("interrupted", interrupted::ON_BOTH),
+];
+
+/// Why there are no machines on a real control plane here; asked by faults, which are given as functions.
+static LONELY: OnceLock<String> = OnceLock::new();
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -61,35 +72,44 @@ fn main() -> ExitCode {
         None if !arguments.list => network::enter().err(),
         _ => absent.clone(),
     };
-    if !arguments.list {
-        if let Some(why) = &absent {
-            let all = TESTS.len() + ON_BOTH.len();
-            eprintln!("real control plane: {all} tests skipped: {why}");
-        } else if let Some(why) = &lonely {
-            eprintln!("real control plane: {} tests skipped: {why}", ON_BOTH.len());
-        }
+    if let Some(why) = &lonely {
+        LONELY.get_or_init(|| why.clone());
     }
-    real::choose();
-    let own = TESTS.iter().map(|&(name, body)| {
+    let mut trials: Vec<Trial> = faults::cases("faults::", left_out);
+    for (module, tests) in ON_BOTH {
+        trials.extend(tests.iter().map(|&(name, body)| {
+            Trial::ignorable_test(format!("{module}::{name}"), move || match LONELY.get() {
+                Some(why) => Ok(Completion::ignored_with(why)),
+                None => {
+                    body();
+                    Ok(Completion::Completed)
+                }
+            })
+        }));
+    }
+    if !arguments.list
+        && let Some(why) = &lonely
+    {
+        let all = trials.len() + if absent.is_some() { TESTS.len() } else { 0 };
+        eprintln!("real control plane: {all} tests skipped: {why}");
+    }
+    trials.extend(TESTS.iter().map(|&(name, body)| {
         let absent = absent.clone();
         Trial::ignorable_test(name, move || match absent {
             Some(why) => Ok(Completion::ignored_with(why)),
             None => body(),
         })
-    });
-    let both = ON_BOTH.iter().map(|&(name, body)| {
-        let lonely = lonely.clone();
-        Trial::ignorable_test(name, move || match lonely {
-            Some(why) => Ok(Completion::ignored_with(why)),
-            None => {
-                body();
-                Ok(Completion::Completed)
-            }
-        })
-    });
-    let conclusion = libtest_mimic::run(&arguments, own.chain(both).collect());
+    }));
+    real::choose();
+    let conclusion = libtest_mimic::run(&arguments, trials);
     real::end();
     conclusion.exit_code()
+}
+
+/// Why a fault is not shown on a real control plane, if so.
+fn left_out(fault: &str) -> Option<String> {
+    let why = sandbox::faults::beyond_objects(fault).map(str::to_owned);
+    why.or_else(|| LONELY.get().cloned())
 }
 
 /// Runs the async body of a test.

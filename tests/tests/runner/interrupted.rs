@@ -3,6 +3,13 @@
 use reports::model::PhaseState;
 use tests::{Running, TestEnvironment};
 
+tests::on_both!(
+    an_interrupt_ends_it_in_order,
+    a_termination_ends_it_in_order,
+    killed_at_every_action_it_goes_on_and_changes_nothing_twice,
+    a_second_run_stops_and_names_the_first,
+);
+
 /// A run that waits for a node that does not come.
 fn waiting(world: &TestEnvironment) -> Running {
     world.fault("node-never-registers", true);
@@ -42,17 +49,14 @@ fn ended_by(signal: &str) {
     }
 }
 
-#[test]
 fn an_interrupt_ends_it_in_order() {
     ended_by("INT");
 }
 
-#[test]
 fn a_termination_ends_it_in_order() {
     ended_by("TERM");
 }
 
-#[test]
 fn killed_at_every_action_it_goes_on_and_changes_nothing_twice() {
     let world = TestEnvironment::new();
     let before = world.commits();
@@ -90,7 +94,6 @@ fn killed_at_every_action_it_goes_on_and_changes_nothing_twice() {
     assert_eq!(status, "");
 }
 
-#[test]
 fn a_second_run_stops_and_names_the_first() {
     let world = TestEnvironment::new();
     let mut run = waiting(&world);

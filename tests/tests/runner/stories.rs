@@ -5,7 +5,12 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 use reports::model::PhaseState;
 use tests::TestEnvironment;
 
-#[test]
+tests::on_both!(
+    a_new_cluster_is_onboarded,
+    the_commit_is_signed_by_the_person_of_the_repository,
+    once_more_on_an_onboarded_cluster_changes_nothing_in_git,
+);
+
 fn a_new_cluster_is_onboarded() {
     let world = TestEnvironment::new();
     let before = world.commits();
@@ -58,7 +63,6 @@ fn a_new_cluster_is_onboarded() {
     private(&world.logs());
 }
 
-#[test]
 fn the_commit_is_signed_by_the_person_of_the_repository() {
     if std::process::Command::new("ssh-keygen")
         .arg("-?")
@@ -77,7 +81,6 @@ fn the_commit_is_signed_by_the_person_of_the_repository() {
     );
 }
 
-#[test]
 fn once_more_on_an_onboarded_cluster_changes_nothing_in_git() {
     let world = TestEnvironment::new();
     let _ = world.onboard(&[]).exits(0);
