@@ -16,7 +16,7 @@ use super::{
     k3s,
     kinds::{
         self, CLAIMS, CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, DAEMON_SETS, KUSTOMIZATIONS,
-        LH_BACKUP_TARGETS, LH_NODES, LH_SETTINGS, NODES, QUOTAS, RULES, Res, SECRETS,
+        LH_BACKUP_TARGETS, LH_NODES, LH_SETTINGS, NODES, QUOTAS, RULES, Res, SECRETS, SERVICES,
         SIGNING_REQUESTS, STORAGE_CLASSES,
     },
     make::{ago, items, object},
@@ -264,6 +264,18 @@ impl Fate {
                 if let Some(store) = &self.store {
                     store.authorize_nodes(!on);
                 }
+            }
+            "longhorn-webhook-down" if !self.shared.cast.own_controllers() => {
+                // Where the endpoints are somebody else's matter, the Service looks for pods that are not there.
+                let pods = if on {
+                    "nobody"
+                } else {
+                    "longhorn-admission-webhook"
+                };
+                let patch = json!({"spec": {"selector": {"longhorn.io/admission-webhook": pods}}});
+                let service = "longhorn-admission-webhook";
+                self.patch(&SERVICES, "longhorn-system", service, patch)
+                    .await;
             }
             "node-password-conflict" => self.leave_password(on).await,
             _ => {}

@@ -1,5 +1,10 @@
 //! The tests that need a real control plane. Without one they are skipped, with one line that says why.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "bodies that are tests elsewhere stand here as plain functions"
+)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -55,8 +60,11 @@ const TESTS: &[(&str, Body)] = &[
     ),
 ];
 
-/// Tests whose bodies run on the sandbox too: the module's name, and what it names with `tests::on_both!`.
-const ON_BOTH: &[(&str, &[(&str, fn())])] = &[
+/// What a module names with `tests::on_both!`.
+type Bodies = &'static [(&'static str, fn())];
+
+/// Tests whose bodies run on the sandbox too, by module.
+const ON_BOTH: &[(&str, Bodies)] = &[
     ("stories", stories::ON_BOTH),
     ("interrupted", interrupted::ON_BOTH),
 ];

@@ -63,6 +63,7 @@ fn a_new_cluster_is_onboarded() {
     private(&world.logs());
 }
 
+#[expect(clippy::print_stderr, reason = "a test that asks nothing says so")]
 fn the_commit_is_signed_by_the_person_of_the_repository() {
     if std::process::Command::new("ssh-keygen")
         .arg("-?")

@@ -57,7 +57,9 @@ fn bytes(quantity: &str) -> u64 {
 
 /// Makes a volume for every claim of a Longhorn class that has none.
 pub(crate) fn provision(scene: &Scene<'_>, changes: &mut Vec<Change>) {
-    let works = sidecar_ready(scene, "csi-provisioner");
+    // One that is about to end makes nothing more.
+    let works =
+        sidecar_ready(scene, "csi-provisioner") && !scene.fault("longhorn-provisioner-down");
     for claim in scene.list(&CLAIMS).into_iter().filter(|_| works) {
         if claim["spec"]["storageClassName"].is_null()
             && claim["spec"]["volumeName"].is_null()
