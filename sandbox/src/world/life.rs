@@ -38,7 +38,8 @@ pub(crate) struct World {
     engine: Engine,
     folder: Folder,
     keep: bool,
-    wire: Arc<Wire>,
+    /// Absent where the API server is somebody else's, and its wire too.
+    wire: Option<Arc<Wire>>,
     /// Held as long as this process serves the folder.
     _lock: File,
 }
@@ -70,6 +71,7 @@ impl World {
                 engine,
                 folder,
                 keep: false,
+                wire: None,
                 _lock: lock,
             });
         }
@@ -151,14 +153,16 @@ impl World {
             engine,
             folder,
             keep,
-            wire,
+            wire: Some(wire),
             _lock: lock,
         })
     }
 
     /// How much trouble there is on the wire.
     pub(crate) fn set_noise(&self, noise: Option<Noise>) {
-        self.wire.set_noise(noise);
+        if let Some(wire) = &self.wire {
+            wire.set_noise(noise);
+        }
     }
 
     /// The folder in which somebody serves a sandbox that answers.
