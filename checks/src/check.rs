@@ -122,6 +122,14 @@ pub const COMMON_REASONS: &[Reason] = &[
     ),
     Reason::new("Blocked", "settle the named check first"),
     Reason::new(
+        "LeaseLost",
+        "see who holds it: kubectl -n kube-system get lease onboarding-{node} -o yaml; go on with --resume once that run has ended",
+    ),
+    Reason::new(
+        "LeaseLapsed",
+        "the API server did not let the lock be renewed in time: see whether it answers, then --resume",
+    ),
+    Reason::new(
         "NoRepository",
         "name the GitOps repository: --repo PATH, ONBOARDING_REPO or repository.path",
     ),

@@ -17,6 +17,7 @@ pub mod join;
 pub mod kinds;
 pub mod monitoring;
 pub mod network;
+pub mod pause;
 pub mod post;
 pub mod pre;
 pub mod resources;
@@ -32,7 +33,7 @@ pub use accept::Accepted;
 pub use check::{Answer, Ask, COMMON_REASONS, Check, Criterion, Need, Reason};
 pub use context::Context;
 pub use settings::{
-    Expectations, FluxSettings, IngressSettings, LonghornSettings, MonitoringSettings,
-    NodeSettings, Poll, ProbeSettings, RepositorySettings, Settings,
+    Expectations, FluxSettings, IngressSettings, LockSettings, LonghornSettings,
+    MonitoringSettings, NodeSettings, Poll, ProbeSettings, RepositorySettings, Settings,
 };
 pub use verdict::Verdict;

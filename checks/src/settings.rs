@@ -29,6 +29,9 @@ pub struct Settings {
     /// `[[accept]]`: failures that somebody has accepted. Read with the rest of the file by the program.
     #[serde(skip)]
     pub accept: Vec<Accepted>,
+    /// How a second run is kept out: `lock`, `lock_namespace` and `lock_duration` of the file.
+    #[serde(skip)]
+    pub lock: LockSettings,
     /// How often what cannot be watched is asked again during a wait. Not in the file: given by the program.
     #[serde(skip)]
     pub poll: Poll,
@@ -58,6 +61,27 @@ impl Default for NodeSettings {
                 ),
                 ("storage".into(), "longhorn".into()),
             ]),
+        }
+    }
+}
+
+/// The lock that keeps a second run out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockSettings {
+    /// Whether a Lease is taken beside the lock of the state folder.
+    pub lease: bool,
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// How long the Lease holds without being renewed.
+    pub duration: Duration,
+}
+
+impl Default for LockSettings {
+    fn default() -> Self {
+        Self {
+            lease: true,
+            namespace: "kube-system".into(),
+            duration: Duration::from_secs(30),
         }
     }
 }

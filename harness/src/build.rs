@@ -101,6 +101,7 @@ fn options(cli: &Cli, environment: Option<OsString>) -> Result<Options, Halt> {
         log_dir: folder(&cli.log_dir, &config.logs.dir, "logs"),
         selection: selection(cli),
         purpose: purpose(cli),
+        dry_run: cli.dry_run,
         kubeconfig: cli
             .kubeconfig
             .clone()

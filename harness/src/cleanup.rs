@@ -1,6 +1,9 @@
 //! `--cleanup`: removes what runs of this program left in the cluster, found by its label.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::{
+    io::{BufRead as _, IsTerminal as _},
+    sync::Arc,
+};
 
 use checks::cluster::Connection;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -8,12 +11,19 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Preconditions},
 };
-use reports::{folder::StateFolder, lock};
+use phases::lease::{Lease, Permit};
+use reports::{
+    folder::StateFolder,
+    lock::{Lock, LockError},
+    store::Store,
+};
 
 use crate::{
     build,
     cli::Cli,
+    event::{Event, Sink},
     exit::{Exit, Halt},
+    lease,
     options::{Format, Options},
     sandbox_mode,
     term::{self, Look},
@@ -49,14 +59,24 @@ impl Found {
 /// The cluster cannot be reached, a run is going, or nobody agreed.
 pub(crate) fn clean_up(cli: &Cli) -> Result<Exit, Halt> {
     let mut options = build::from_environment(cli)?;
-    refuse_while_running(&options)?;
+    let folder = folder_lock(&options)?;
     let runtime = crate::run::runtime()?;
     let stop = crate::run::stop_on_signals(&runtime)?;
     let sandbox = sandbox_mode::open(&mut options, &runtime, &stop)?;
     let result = (|| {
-        let client = runtime.block_on(client(&options))?;
+        let (connection, permit, client) = runtime.block_on(client(&options))?;
         let found = runtime.block_on(find(&client, &options.settings.probe.namespace))?;
-        remove(cli, &client, &found, |work| runtime.block_on(work))
+        let locked = || {
+            let who = lease::Who {
+                run: format!("{:08x}", fastrand::u32(..)),
+                mode: "cleanup",
+                ended: ended(&options, folder.as_ref()),
+            };
+            let sink: Arc<dyn Sink> = Arc::new(Told);
+            let settings = &options.settings;
+            lease::take(&runtime, &connection, &permit, settings, who, &stop, &sink)
+        };
+        remove(cli, &client, &found, locked, |work| runtime.block_on(work))
     })();
     if let Some(sandbox) = sandbox {
         sandbox_mode::close(sandbox, &options, &runtime, &stop);
@@ -64,21 +84,49 @@ pub(crate) fn clean_up(cli: &Cli) -> Result<Exit, Halt> {
     result
 }
 
-fn refuse_while_running(options: &Options) -> Result<(), Halt> {
+/// Says on standard error what happens about the lock.
+struct Told;
+
+impl Sink for Told {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Warning(text) => term::err(&clean(text)),
+            Event::Waiting(waiting) => term::err(&clean(&waiting.seen)),
+            _ => {}
+        }
+    }
+}
+
+/// The lock of the state folder, when there is one: what a run made may be in use while that run goes on.
+fn folder_lock(options: &Options) -> Result<Option<Lock>, Halt> {
     let Ok(Some(state)) = StateFolder::open(&options.state_dir) else {
-        return Ok(());
+        return Ok(None);
     };
-    match lock::held_by(&state) {
-        Ok(Some(holder)) => Err(Halt::new(
+    match Lock::take(&state, "cleanup") {
+        Err(LockError::Held { holder, .. }) => Err(Halt::new(
             Exit::Locked,
             format!("what it made may still be in use: {holder} is going on"),
             "wait for it, or end it",
         )),
-        _ => Ok(()),
+        Ok(lock) => Ok(Some(lock)),
+        // A folder that cannot be used holds no run of ours.
+        Err(LockError::File(_)) => Ok(None),
     }
 }
 
-async fn client(options: &Options) -> Result<Client, Halt> {
+/// Runs of the state folder that have ended.
+fn ended(options: &Options, lock: Option<&Lock>) -> Vec<String> {
+    let Some(lock) = lock else { return Vec::new() };
+    let killed = lock.previous().map(|holder| holder.run.clone());
+    let report = StateFolder::open(&options.state_dir)
+        .ok()
+        .flatten()
+        .and_then(|state| Store::load(&state).ok().flatten())
+        .map(|loaded| loaded.report.run);
+    killed.into_iter().chain(report).collect()
+}
+
+async fn client(options: &Options) -> Result<(Connection, Permit, Client), Halt> {
     let connection = Connection::open(
         options.kubeconfig.as_deref(),
         options.context.as_deref(),
@@ -86,7 +134,10 @@ async fn client(options: &Options) -> Result<Client, Halt> {
     )
     .await
     .map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))?;
-    phases::writer(&connection).map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))
+    let permit = Permit::default();
+    let client = phases::writer(&connection, &permit)
+        .map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))?;
+    Ok((connection, permit, client))
 }
 
 async fn find(client: &Client, namespace: &str) -> Result<Vec<Found>, Halt> {
@@ -131,6 +182,7 @@ fn remove(
     cli: &Cli,
     client: &Client,
     found: &[Found],
+    locked: impl FnOnce() -> Result<Option<Lease>, Halt>,
     block_on: impl Fn(
         std::pin::Pin<Box<dyn Future<Output = Result<(), kube::Error>> + Send>>,
     ) -> Result<(), kube::Error>,
@@ -158,6 +210,7 @@ fn remove(
         say("nothing was removed");
         return Ok(Exit::RollbackIncomplete);
     }
+    let _lease = locked()?;
     let look = Look::stdout(cli.color);
     let mut removed = 0;
     for one in found {
@@ -258,14 +311,14 @@ mod tests {
         ];
         let cli = Cli::try_parse_from(arguments).unwrap();
         let options = build::from_environment(&cli).unwrap();
-        assert!(refuse_while_running(&options).is_ok());
+        assert!(folder_lock(&options).unwrap().is_none());
         let folder = StateFolder::open_or_create(&state).unwrap();
-        let lock = lock::Lock::take(&folder, "7f3a91c2").unwrap();
-        let halt = refuse_while_running(&options).unwrap_err();
+        let lock = Lock::take(&folder, "7f3a91c2").unwrap();
+        let halt = folder_lock(&options).unwrap_err();
         assert_eq!(halt.exit, Exit::Locked);
         assert!(halt.message.contains("7f3a91c2"));
         drop(lock);
-        assert!(refuse_while_running(&options).is_ok());
+        assert!(folder_lock(&options).unwrap().is_some());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -280,7 +333,8 @@ mod tests {
         let cli = Cli::try_parse_from(["harness", "--cleanup", "--yes"]).unwrap();
         let mut options = build::from_environment(&cli).unwrap();
         options.kubeconfig = Some(kubeconfig);
-        let client = client(&options).await.unwrap();
+        let (_, permit, client) = client(&options).await.unwrap();
+        permit.rest_on_folder();
         let namespaces = Api::<Namespace>::all(client.clone());
         let parameters = kube::api::PostParams::default();
         for (name, label) in [

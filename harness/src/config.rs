@@ -7,8 +7,8 @@ use std::{
 };
 
 use checks::{
-    Expectations, FluxSettings, IngressSettings, LonghornSettings, MonitoringSettings,
-    NodeSettings, ProbeSettings, RepositorySettings, Settings,
+    Expectations, FluxSettings, IngressSettings, LockSettings, LonghornSettings,
+    MonitoringSettings, NodeSettings, ProbeSettings, RepositorySettings, Settings,
 };
 use reports::model::Phase;
 use serde::{Deserialize, Deserializer};
@@ -30,6 +30,13 @@ pub(crate) struct Config {
     pub(crate) jobs: Option<std::num::NonZeroUsize>,
     /// What makes the exit code 1.
     pub(crate) fail_on: Option<FailOn>,
+    /// What keeps a second run out.
+    pub(crate) lock: LockKind,
+    /// Namespace of the Lease.
+    pub(crate) lock_namespace: Option<String>,
+    /// How long the Lease holds without being renewed.
+    #[serde(deserialize_with = "lock_duration")]
+    pub(crate) lock_duration: Option<Duration>,
     /// `[node]`
     pub(crate) node: NodeSettings,
     /// `[repository]`
@@ -99,6 +106,17 @@ pub(crate) enum Transport {
     Libgit2,
 }
 
+/// `lock`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LockKind {
+    /// A Lease in the cluster, and the lock of the state folder.
+    #[default]
+    Lease,
+    /// Only the lock of the state folder.
+    Folder,
+}
+
 /// `fail_on`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -134,7 +152,17 @@ impl Config {
                 .iter()
                 .filter_map(AcceptConfig::accepted)
                 .collect(),
+            lock: self.lock_settings(),
             poll: checks::Settings::default().poll,
+        }
+    }
+
+    fn lock_settings(&self) -> LockSettings {
+        let default = LockSettings::default();
+        LockSettings {
+            lease: self.lock == LockKind::Lease,
+            namespace: self.lock_namespace.clone().unwrap_or(default.namespace),
+            duration: self.lock_duration.unwrap_or(default.duration),
         }
     }
 
@@ -264,6 +292,18 @@ fn table_of(text: &str, line: usize) -> Option<&str> {
             .next()?
             .trim(),
     )
+}
+
+fn lock_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    use serde::de::Error as _;
+    let duration = cli::duration(&String::deserialize(from)?).map_err(D::Error::custom)?;
+    // Kubernetes counts it in whole seconds, and a third of it must be time enough for an answer.
+    if !(Duration::from_secs(3)..=Duration::from_secs(3600)).contains(&duration) {
+        return Err(D::Error::custom(
+            "lock_duration must be between 3s and 1h, such as 30s",
+        ));
+    }
+    Ok(Some(duration))
 }
 
 fn timeouts<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Phase, Duration>, D::Error> {

@@ -77,6 +77,13 @@ pub(crate) enum Event {
         /// Why, in words.
         why: String,
     },
+    /// What an action would change, one part a change; its first line follows the word `would`.
+    Planned {
+        /// Id of the action.
+        id: String,
+        /// A sentence, and what belongs to it on further lines: a diff, a message, a patch.
+        parts: Vec<String>,
+    },
     /// A warning about the run itself: a damaged copy of the report, an unsigned commit.
     Warning(String),
 }

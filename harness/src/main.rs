@@ -13,6 +13,7 @@ mod engine;
 mod event;
 mod exit;
 mod history;
+mod lease;
 mod list;
 mod near;
 mod options;
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
         Cli::command()
             .error(ErrorKind::ArgumentConflict, why)
             .exit();
+    }
+    if cli.dry_run {
+        term::mark();
     }
     panics::be_brief();
     let exit = panics::contained(|| {

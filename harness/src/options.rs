@@ -16,6 +16,8 @@ pub(crate) struct Options {
     pub(crate) selection: Selection,
     /// Which kind of run.
     pub(crate) purpose: Purpose,
+    /// `--dry-run`: everything is only planned.
+    pub(crate) dry_run: bool,
     /// `--kubeconfig`
     pub(crate) kubeconfig: Option<PathBuf>,
     /// `--context`

@@ -61,7 +61,10 @@ pub(crate) fn open(
     let sandbox = unless_stopped(runtime, stop, opened)?
         .map_err(|error| Halt::cannot_start(error.to_string(), hint))?;
     // An inspection has nothing to do with the state folder.
-    if wanted.dir.is_none() && matches!(options.purpose, Purpose::Onboard { .. }) {
+    if wanted.dir.is_none()
+        && !options.dry_run
+        && matches!(options.purpose, Purpose::Onboard { .. })
+    {
         put_away(options)?;
     }
     options.kubeconfig = Some(sandbox.kubeconfig());

@@ -4,7 +4,9 @@ mod folded;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use reports::model::{ActionState, Case, Outcome, Phase, PhaseReport, PhaseState, Report, SCHEMA};
+use reports::model::{
+    ActionState, Case, Kind, Mode, Outcome, Phase, PhaseReport, PhaseState, Report, SCHEMA,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -60,7 +62,9 @@ impl Summary<'_> {
             lines.push(String::new());
         }
         self.warnings(look, &mut lines);
-        if self.ordered {
+        if self.report.mode == Mode::DryRun {
+            self.planned(look, &mut lines);
+        } else if self.ordered {
             self.ordered(look, &mut lines);
         } else {
             self.inspected(look, &mut lines);
@@ -258,6 +262,31 @@ impl Summary<'_> {
         }
     }
 
+    /// What a dry run came to.
+    fn planned(&self, look: Look, lines: &mut Vec<String>) {
+        let planned = cases(self.report)
+            .filter(|case| {
+                case.kind == Kind::Action
+                    && case
+                        .ended()
+                        .is_some_and(|ended| ended.reason == "NotAppliedInDryRun")
+            })
+            .count();
+        let verdict = match self.exit {
+            Exit::Passed => look.good("ok"),
+            Exit::Interrupted => look.warn("interrupted"),
+            _ => look.bad("FAILED"),
+        };
+        lines.push(format!(
+            "{verdict} · {} · {} would change something · nothing was changed",
+            render::tally(&self.outcomes()),
+            count(planned, "action")
+        ));
+        if planned > 0 {
+            lines.push("the same without --dry-run carries it out".to_owned());
+        }
+    }
+
     fn inspected(&self, look: Look, lines: &mut Vec<String>) {
         let verdict = match self.exit {
             Exit::Passed => look.good("ok"),
@@ -291,7 +320,7 @@ impl Summary<'_> {
     }
 
     fn stopped_at(&self) -> Option<Phase> {
-        if !self.ordered {
+        if !self.ordered || self.report.mode == Mode::DryRun {
             return None;
         }
         self.report

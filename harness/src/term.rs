@@ -52,8 +52,11 @@ impl Look {
                 ColorChoice::Never => false,
                 ColorChoice::Auto => terminal && !silent("NO_COLOR") && !dumb,
             },
-            width: terminal
-                .then(|| size.map_or(80, |(width, _)| usize::from(width.0).max(NARROWEST))),
+            width: terminal.then(|| {
+                let mark = if is_marked() { MARK.len() } else { 0 };
+                let whole = size.map_or(80, |(width, _)| usize::from(width.0));
+                whole.saturating_sub(mark).max(NARROWEST)
+            }),
         }
     }
 
@@ -92,6 +95,30 @@ impl Look {
 }
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
+static MARKED: AtomicBool = AtomicBool::new(false);
+/// What every line of a dry run begins with.
+pub(crate) const MARK: &str = "[DRY RUN] ";
+
+/// From now on every line is marked as one of a dry run. JSON objects say it themselves.
+pub(crate) fn mark() {
+    MARKED.store(true, Ordering::Relaxed);
+}
+
+/// Whether lines are marked as those of a dry run.
+pub(crate) fn is_marked() -> bool {
+    MARKED.load(Ordering::Relaxed)
+}
+
+fn marked(text: &str) -> String {
+    if !is_marked() || text.starts_with('{') {
+        return text.to_owned();
+    }
+    let lines: Vec<String> = text
+        .split('\n')
+        .map(|line| format!("{MARK}{line}"))
+        .collect();
+    lines.join("\n")
+}
 
 /// Writes a line to standard output. Once nobody reads it any more (`| head`), nothing more is written.
 pub(crate) fn out(line: &str) {
@@ -99,7 +126,7 @@ pub(crate) fn out(line: &str) {
         return;
     }
     let mut stdout = std::io::stdout().lock();
-    if writeln!(stdout, "{line}")
+    if writeln!(stdout, "{}", marked(line))
         .and_then(|()| stdout.flush())
         .is_err()
     {
@@ -109,7 +136,7 @@ pub(crate) fn out(line: &str) {
 
 /// Writes a line to standard error; a closed one is nobody's loss.
 pub(crate) fn err(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", marked(line));
 }
 
 #[cfg(test)]

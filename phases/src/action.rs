@@ -8,7 +8,7 @@ use kube::Client;
 use reports::model::Phase;
 use tokio::time::Instant;
 
-use crate::{Stop, wait::Observer};
+use crate::{Stop, lease::Permit, wait::Observer};
 
 /// A step of a phase that changes something.
 pub struct Action {
@@ -70,6 +70,8 @@ pub struct ActionContext {
     pub checks: Context,
     /// The client that may change things.
     pub client: Client,
+    /// Whether it may write now. The client asks by itself; whoever touches the repository asks before.
+    pub permit: Permit,
     /// Where it writes down what it does.
     pub journal: Arc<dyn Journal>,
     /// Who is told while it waits.

@@ -5,15 +5,20 @@
 //! (<https://fluxcd.io/flux/components/source/gitrepositories/#triggering-a-reconcile>). A Kustomization that is asked
 //! while its source still has the old artifact applies the old artifact again, so the source comes first.
 
+use std::time::Duration;
+
 use checks::{
     kinds::{GIT_REPOSITORIES, KUSTOMIZATIONS, Kind},
+    pause::Pause,
     resources::flux::{GitRepository, Health, Kustomization},
 };
 use http::Request;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     ActionContext, ActionError,
+    lease::Refused,
     wait::{Look, Unmet, Wait},
 };
 
@@ -34,7 +39,8 @@ pub(crate) async fn request(
     Ok(())
 }
 
-/// Sends a merge patch once. One that was not answered may have arrived all the same, so callers read back.
+/// Sends a merge patch that sets given values. It says what is to be, not what is to change, so it may be sent again
+/// after an error that may pass. Comes back within [`WRITE`].
 pub(crate) async fn merge_patch(
     cx: &ActionContext,
     kind: &'static Kind,
@@ -42,47 +48,106 @@ pub(crate) async fn merge_patch(
     name: &str,
     patch: &Value,
 ) -> Result<Value, ActionError> {
+    send(cx, kind, namespace, name, patch, "").await
+}
+
+/// How the server would take a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// It accepts it: this would be the object.
+    Accepted(Box<Value>),
+    /// The object does not exist yet, so nothing was sent.
+    Absent,
+}
+
+impl std::fmt::Display for Tried {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Accepted(_) => "server accepts",
+            Self::Absent => "not sent: absent",
+        })
+    }
+}
+
+/// Asks the server to try a merge patch (`dryRun=All`) and to keep nothing of it.
+///
+/// # Errors
+/// The server would refuse it, the right is missing, or it does not answer.
+pub async fn tried(
+    cx: &ActionContext,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+    patch: &Value,
+) -> Result<Tried, ActionError> {
+    match send(cx, kind, namespace, name, patch, "&dryRun=All").await {
+        Ok(object) => Ok(Tried::Accepted(Box::new(object))),
+        Err(error) if error.reason == "NotFound" => Ok(Tried::Absent),
+        Err(error) => Err(error),
+    }
+}
+
+/// A write with all its attempts may take this long.
+const WRITE: Duration = Duration::from_secs(30);
+/// One answer may take this long.
+const ANSWER: Duration = Duration::from_secs(10);
+
+async fn send(
+    cx: &ActionContext,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+    patch: &Value,
+    more: &str,
+) -> Result<Value, ActionError> {
     let path = cx.checks.view.object_path(kind, namespace, name).await?;
     let what = if kind.namespaced {
         format!("{} {namespace}/{name}", kind.name())
     } else {
         format!("{} {name}", kind.name())
     };
-    let body = serde_json::to_vec(patch)
-        .map_err(|error| ActionError::new("Malformed", format!("{what}: {error}")))?;
-    let mut pause = std::time::Duration::from_millis(100);
-    // A merge patch that sets given values may be sent again: it says what is to be, not what is to change.
-    for attempt in 0.. {
-        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
+    let malformed =
+        |error: String| ActionError::new("Malformed", format!("{what} cannot be patched: {error}"));
+    let body = serde_json::to_vec(patch).map_err(|error| malformed(error.to_string()))?;
+    let deadline = Instant::now() + WRITE;
+    let mut pause = Pause::new(Duration::from_millis(100), Duration::from_secs(3));
+    loop {
+        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}{more}"))
             .header(http::header::CONTENT_TYPE, "application/merge-patch+json")
             .header(http::header::ACCEPT, "application/json")
             .body(body.clone())
-            .map_err(|error| ActionError::new("Malformed", format!("{what}: {error}")))?;
-        let error = match cx.client.request::<Value>(request).await {
-            Ok(object) => {
-                tracing::debug!("patched {what}");
-                return Ok(object);
-            }
-            Err(error) => error,
-        };
-        tracing::debug!("patch of {what}, attempt {attempt}: {error}");
-        let (reason, passing) = meaning(&error);
-        if !passing || attempt >= 6 || cx.stop.asked() {
+            .map_err(|error| malformed(error.to_string()))?;
+        let limit = deadline.min(Instant::now() + ANSWER);
+        let (reason, passing, said) =
+            match timeout_at(limit, cx.client.request::<Value>(request)).await {
+                Ok(Ok(object)) => {
+                    tracing::debug!("patched {what}{more}");
+                    return Ok(object);
+                }
+                Ok(Err(error)) => {
+                    let (reason, passing) = meaning(&error);
+                    (reason, passing, words(&error))
+                }
+                Err(_) => ("TimedOut", true, "no answer in time".to_owned()),
+            };
+        tracing::debug!("patch of {what}: {said}");
+        let rest = Instant::now() + pause.take();
+        if !passing || rest >= deadline || cx.stop.asked() {
             return Err(ActionError::new(
                 reason,
-                format!("{what} could not be patched: {}", words(&error)),
+                format!("{what} could not be patched: {said}"),
             ));
         }
-        tokio::time::sleep(pause / 2 + pause.mul_f64(fastrand::f64() / 2.0)).await;
-        pause = (pause * 2).min(std::time::Duration::from_secs(3));
+        tokio::time::sleep_until(rest).await;
     }
-    Err(ActionError::new(
-        "ServerError",
-        format!("{what} could not be patched"),
-    ))
 }
 
-fn meaning(error: &kube::Error) -> (&'static str, bool) {
+/// What an error of a write means: its reason, and whether it may pass.
+pub(crate) fn meaning(error: &kube::Error) -> (&'static str, bool) {
+    if let Some(refused) = Refused::behind(error) {
+        // A Lease that was not renewed in time may still be; one that is lost stays lost.
+        return (refused.reason(), matches!(refused, Refused::Lapsed(_)));
+    }
     match error {
         kube::Error::Api(status) => match status.code {
             401 | 403 => ("MissingPermission", false),
@@ -95,7 +160,11 @@ fn meaning(error: &kube::Error) -> (&'static str, bool) {
     }
 }
 
-fn words(error: &kube::Error) -> String {
+/// An error in one line.
+pub(crate) fn words(error: &kube::Error) -> String {
+    if let Some(refused) = Refused::behind(error) {
+        return refused.to_string();
+    }
     match error {
         kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
         other => other.to_string(),
@@ -107,6 +176,7 @@ pub(crate) async fn fetched(
     cx: &ActionContext,
     id: &str,
     commit: &str,
+    token: &str,
 ) -> Result<String, ActionError> {
     let flux = &cx.checks.settings.flux;
     let name = format!("{}/{}", flux.namespace, flux.source);
@@ -140,6 +210,18 @@ pub(crate) async fn fetched(
                     )
                     .saw(format!("artifact {}", shown(&revision))),
                 ),
+                Health::Stalled(why)
+                    if !handled(
+                        &source.status.last_handled_reconcile_at,
+                        source.status.observed_generation,
+                        source.metadata.generation,
+                        token,
+                    ) =>
+                {
+                    Look::NotYet(format!(
+                        "GitRepository {name} was stalled before it was asked: {why}"
+                    ))
+                }
                 Health::Stalled(why) => Look::Never(
                     ActionError::new(
                         "SourceStalled",
@@ -176,6 +258,7 @@ pub(crate) async fn attempted(
     cx: &ActionContext,
     id: &str,
     commit: &str,
+    token: &str,
 ) -> Result<String, ActionError> {
     let flux = &cx.checks.settings.flux;
     let name = format!("{}/{}", flux.namespace, flux.kustomization);
@@ -195,6 +278,18 @@ pub(crate) async fn attempted(
                     "KustomizationSuspended",
                     format!("Kustomization {name} is suspended and applies nothing"),
                 )),
+                Health::Stalled(why)
+                    if !handled(
+                        &one.status.last_handled_reconcile_at,
+                        one.status.observed_generation,
+                        one.metadata.generation,
+                        token,
+                    ) =>
+                {
+                    Look::NotYet(format!(
+                        "Kustomization {name} was stalled before it was asked: {why}"
+                    ))
+                }
                 Health::Stalled(why) => Look::Never(ActionError::new(
                     "KustomizationStalled",
                     format!("Kustomization {name} is stalled: {why}"),
@@ -230,6 +325,11 @@ async fn kustomization<T>(
         Err(error) if error.may_pass() => Err(Look::NotYet(error.to_string())),
         Err(error) => Err(Look::Never(ActionError::from(error))),
     }
+}
+
+/// Whether a status was written after our request: only then does it say how that went.
+fn handled(last: &str, observed: i64, generation: i64, token: &str) -> bool {
+    last == token && observed >= generation
 }
 
 fn wait<'a>(cx: &'a ActionContext, id: &'a str) -> Wait<'a> {
@@ -278,6 +378,14 @@ fn shown(revision: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_older_than_the_request_does_not_count() {
+        assert!(handled("ours", 3, 3, "ours"));
+        assert!(!handled("earlier", 3, 3, "ours"));
+        assert!(!handled("", 3, 3, "ours"));
+        assert!(!handled("ours", 2, 3, "ours"));
+    }
 
     #[test]
     fn a_revision_is_a_commit_whatever_stands_before_it() {

@@ -10,10 +10,12 @@ mod client;
 pub mod explain;
 mod flux;
 pub mod git;
+pub mod lease;
 pub mod order;
 mod stop;
 pub mod wait;
 
 pub use action::{Act, Action, ActionContext, ActionError, Done, Journal, Plan};
-pub use client::writer;
+pub use client::{locker, writer};
+pub use flux::{Tried, tried};
 pub use stop::{Stop, Stopper};

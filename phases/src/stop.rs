@@ -38,6 +38,11 @@ impl Stop {
         *self.0.borrow()
     }
 
+    /// Asks to end, from inside the run: it may not go on.
+    pub fn ask(&self) {
+        self.0.send_replace(true);
+    }
+
     /// Comes back once the run is asked to end.
     pub async fn wait(&self) {
         let mut receiver = self.0.subscribe();

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use checks::view::View;
+use checks::{pause::about, view::View};
 use tokio::{
     select,
     time::{Instant, sleep, sleep_until},
@@ -90,7 +90,7 @@ impl Wait<'_> {
         let limit = Duration::from_secs(left.as_secs_f64().ceil() as u64);
         let mut changes = self.view.changes();
         // What cannot be watched is asked for again at a beat of its own, however often the rest changes.
-        let mut beat = begun + jitter(self.poll);
+        let mut beat = begun + about(self.poll);
         let mut last = "no answer came".to_owned();
         let ended = loop {
             changes.mark_unchanged();
@@ -138,7 +138,7 @@ impl Wait<'_> {
             }
             if Instant::now() >= beat {
                 self.view.forget_unwatched();
-                beat = Instant::now() + jitter(self.poll);
+                beat = Instant::now() + about(self.poll);
             }
         };
         self.observer.waited();
@@ -148,8 +148,3 @@ impl Wait<'_> {
 
 /// After the deadline a look is given this long, so that a phase whose time is over still says what it sees.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// Three quarters to five quarters of a pause, so that many programs do not ask in step.
-fn jitter(pause: Duration) -> Duration {
-    pause.mul_f64(0.75 + fastrand::f64() / 2.0)
-}

@@ -68,6 +68,7 @@ pub enum LockError {
 pub struct Lock {
     file: File,
     path: PathBuf,
+    previous: Option<Holder>,
 }
 
 /// A status command asks for the lock for a moment; a run that starts then must not take it for another run.
@@ -101,6 +102,8 @@ impl Lock {
                 }
             }
         }
+        // A run that gave the lock back has emptied the file; one that was killed has not.
+        let previous = holder(&mut file);
         let holder = Holder {
             host: host(),
             pid: std::process::id(),
@@ -108,7 +111,17 @@ impl Lock {
             since: Some(Timestamp::now()),
         };
         write(&mut file, &holder).map_err(files::io_error("writing", &path))?;
-        Ok(Self { file, path })
+        Ok(Self {
+            file,
+            path,
+            previous,
+        })
+    }
+
+    /// Who had it before and did not give it back. That run has ended: the system took the lock from it.
+    #[must_use]
+    pub fn previous(&self) -> Option<&Holder> {
+        self.previous.as_ref()
     }
 
     /// Where it is.
@@ -194,7 +207,8 @@ fn holder(file: &mut File) -> Option<Holder> {
 }
 
 /// Name of this machine, as far as it is easily known.
-pub(crate) fn host() -> String {
+#[must_use]
+pub fn host() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = kernel
         .or_else(|| std::env::var("HOSTNAME").ok())
@@ -235,7 +249,14 @@ mod tests {
         drop(first);
         assert_eq!(held_by(&folder).unwrap(), None);
         assert!(folder.lock().exists(), "the file is never deleted");
-        drop(Lock::take(&folder, "00000000").unwrap());
+        let second = Lock::take(&folder, "00000000").unwrap();
+        assert_eq!(second.previous(), None, "it was given back");
+        // A killed run leaves its name behind, and the system takes the lock from it.
+        let name = std::fs::read(folder.lock()).unwrap();
+        drop(second);
+        std::fs::write(folder.lock(), name).unwrap();
+        let third = Lock::take(&folder, "11111111").unwrap();
+        assert_eq!(third.previous().unwrap().run, "00000000");
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct Log {
     sink: Option<Arc<Mutex<Sink>>>,
     path: PathBuf,
     verbose: bool,
+    /// What every line says after its level.
+    mark: &'static str,
 }
 
 #[derive(Debug)]
@@ -90,6 +92,11 @@ impl Log {
             sink,
             path,
             verbose,
+            mark: if mode == Mode::DryRun {
+                "[DRY RUN] "
+            } else {
+                ""
+            },
         })
     }
 
@@ -100,6 +107,7 @@ impl Log {
             sink: None,
             path: PathBuf::new(),
             verbose: false,
+            mark: "",
         }
     }
 
@@ -128,7 +136,7 @@ impl Log {
         let now = Timestamp::now();
         let mut text = String::new();
         for line in block(message.as_ref()).trim_end_matches('\n').split('\n') {
-            text.push_str(&format!("{now:.0} [{level}] {line}\n"));
+            text.push_str(&format!("{now:.0} [{level}] {}{line}\n", self.mark));
         }
         let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
         // One write for the whole message, so that lines of two threads do not mix.

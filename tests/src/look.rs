@@ -95,11 +95,12 @@ impl TestEnvironment {
         self.sandbox().requests()
     }
 
-    /// Those of them that change something, from the `since`th request on.
+    /// Those of them that change something, from the `since`th request on. Taking and keeping the lock is not counted.
     #[must_use]
     pub fn changes(&self, since: usize) -> Vec<RequestRecord> {
         let all = self.requests().into_iter().skip(since);
-        all.filter(RequestRecord::mutates).collect()
+        all.filter(|one| one.mutates() && one.resource != "leases")
+            .collect()
     }
 
     /// An object by its path, null when it is not there; asked with `kubectl`-like plain GET as the administrator.

@@ -181,7 +181,11 @@ fn restart_pods(world: &TestEnvironment) {
     let kubeconfig = world.sandbox().kubeconfig();
     world.runtime().block_on(async {
         let opened = Connection::open(Some(&kubeconfig), None, "tests").await;
-        let client = phases::writer(&opened.expect("a connection")).expect("a client");
+        let client = phases::writer(
+            &opened.expect("a connection"),
+            &phases::lease::Permit::by_folder(),
+        )
+        .expect("a client");
         let there = ListParams::default().fields("spec.nodeName=k3s2");
         let pods = Api::<Pod>::all(client.clone()).list(&there).await;
         for pod in pods.expect("the pods") {

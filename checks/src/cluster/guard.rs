@@ -22,9 +22,13 @@ const QUESTIONS: [&str; 4] = [
 ];
 
 fn allowed(method: &Method, path: &str) -> bool {
-    *method == Method::GET
-        || *method == Method::HEAD
-        || (*method == Method::POST && QUESTIONS.contains(&path.trim_end_matches('/')))
+    *method == Method::GET || *method == Method::HEAD || is_question(method, path)
+}
+
+/// Whether a request is a question that Kubernetes spells as a POST.
+#[must_use]
+pub fn is_question(method: &Method, path: &str) -> bool {
+    *method == Method::POST && QUESTIONS.contains(&path.trim_end_matches('/'))
 }
 
 impl<S> Layer<S> for ReadOnly {

@@ -6,7 +6,7 @@ mod meter;
 mod reader;
 
 pub use connection::{ConnectError, Connection};
-pub use guard::ReadOnly;
+pub use guard::{ReadOnly, is_question};
 pub use meter::{Count, Meter, MeterLayer, Tally};
 pub(crate) use reader::chain;
 pub use reader::{Raw, Reader};

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, timeout};
 
 use super::{Meter, Tally};
-use crate::view::ReadError;
+use crate::{pause::Pause, view::ReadError};
 
 /// Answers larger than this are refused rather than held in memory.
 const LARGEST: usize = 256 << 20;
@@ -134,7 +134,7 @@ impl Reader {
         any_status: bool,
     ) -> Result<Raw, ReadError> {
         let deadline = Instant::now() + READ;
-        let mut pause = Duration::from_millis(50);
+        let mut pause = Pause::new(Duration::from_millis(50), Duration::from_secs(5));
         let mut attempt = 1;
         loop {
             let (error, wait) = match self.once(&method, path, body.clone()).await {
@@ -162,8 +162,7 @@ impl Reader {
                 }
                 Err(error) => (error, None),
             };
-            // Half of the pause is random, so that many clients do not come back at once.
-            let jittered = pause / 2 + pause.mul_f64(fastrand::f64() / 2.0);
+            let jittered = pause.take();
             let next = Instant::now() + wait.unwrap_or(jittered);
             if attempt >= ATTEMPTS || next > deadline {
                 return Err(error);
@@ -173,7 +172,6 @@ impl Reader {
             if let Some(cause) = Meter::cause() {
                 cause.retried();
             }
-            pause = (pause * 2).min(Duration::from_secs(5));
             attempt += 1;
         }
     }

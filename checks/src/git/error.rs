@@ -14,6 +14,8 @@ use crate::Verdict;
     reason = "the message of each variant says what its fields are"
 )]
 pub enum GitError {
+    #[error("the repository is open for reading only, as in a dry run; nothing was written")]
+    ReadOnly,
     #[error("no git repository at {}", path.display())]
     NoRepository { path: PathBuf },
     #[error("repository {} belongs to another user", path.display())]
@@ -132,6 +134,7 @@ impl GitError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::ReadOnly => "DryRun",
             Self::NoRepository { .. } => "NoRepository",
             Self::NotTrusted { .. } => "RepositoryNotTrusted",
             Self::Bare { .. } => "BareRepository",
@@ -171,6 +174,7 @@ impl GitError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
+            Self::ReadOnly => "run without --dry-run".into(),
             Self::NoRepository { .. } => {
                 "name a clone of the GitOps repository with --repo or ONBOARDING_REPO".into()
             }

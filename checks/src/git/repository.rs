@@ -17,6 +17,7 @@ pub struct Repository {
     git_dir: PathBuf,
     environment: Environment,
     limit: Duration,
+    read_only: bool,
 }
 
 /// Who commits, after the configuration.
@@ -68,7 +69,26 @@ impl Repository {
             git_dir: found.path().to_owned(),
             environment,
             limit: Duration::from_secs(60),
+            read_only: false,
         })
+    }
+
+    /// The same for reading only: whoever would write to it is refused.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Fails where this repository is open for reading only. Everything that writes asks first.
+    ///
+    /// # Errors
+    /// [`GitError::ReadOnly`].
+    pub fn writable(&self) -> Result<(), GitError> {
+        if self.read_only {
+            return Err(GitError::ReadOnly);
+        }
+        Ok(())
     }
 
     /// The same with another limit for one exchange with the remote (60 seconds unless told).

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_rustls::{
     TlsConnector,
@@ -17,9 +17,11 @@ use tokio_rustls::{
     },
 };
 
+use crate::pause::Pause;
+
 /// Each of connecting, the handshake and the answer may take this long.
 const STEP: Duration = Duration::from_secs(5);
-/// So many connections are tried, with pauses that grow by this much.
+/// So many connections are tried, with pauses that begin with this and grow.
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The first line of an answer is shorter than this.
@@ -52,13 +54,12 @@ pub(super) enum DialError {
 /// silent for its whole limit is not.
 pub(super) async fn https(ip: IpAddr, port: u16) -> Result<Answered, DialError> {
     let mut attempt = 1;
+    let mut pause = Pause::new(PAUSE, PAUSE * ATTEMPTS);
     loop {
         let begun = Instant::now();
         match https_once(ip, port).await {
             Err(_) if attempt < ATTEMPTS && begun.elapsed() < STEP => {
-                // Half of the pause is random, so that many clients do not come back at once.
-                let pause = PAUSE * attempt;
-                sleep(pause / 2 + pause.mul_f64(fastrand::f64() / 2.0)).await;
+                pause.rest().await;
                 attempt += 1;
             }
             last => return last,

@@ -23,6 +23,9 @@ const ACCESS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 /// for it holds in the whole cluster.
 const NOWHERE: &str = "a-namespace-that-cannot-exist-because-its-name-is-longer-than-allowed";
 
+/// Who needs the rights of the lock: no action, the run itself.
+pub const LOCK: &str = "the lock";
+
 /// The rights that actions use, each with the action. Actions live in another room, which `checks` does not know: the
 /// tests of `phases` hold this table against what its actions declare.
 pub const ACTION_NEEDS: &[(&str, Need)] = &[
@@ -46,6 +49,9 @@ pub const ACTION_NEEDS: &[(&str, Need)] = &[
         "gitops::reconcile",
         Need::verb("patch", &kinds::KUSTOMIZATIONS),
     ),
+    (LOCK, Need::get(&kinds::LEASES)),
+    (LOCK, Need::verb("create", &kinds::LEASES)),
+    (LOCK, Need::verb("update", &kinds::LEASES)),
     ("join::label", Need::get(&kinds::NODES)),
     ("join::label", Need::verb("patch", &kinds::NODES)),
     ("storage::reconcile", Need::get(&kinds::GIT_REPOSITORIES)),
@@ -151,6 +157,14 @@ impl Right {
             ),
             "nodes" if group.is_empty() && verb == "patch" => {
                 (String::new(), settings.node.name.clone())
+            }
+            "leases" if group == kinds::LEASES.group && verb != "list" && verb != "watch" => {
+                let name = if verb == "create" {
+                    String::new()
+                } else {
+                    format!("onboarding-{}", settings.node.name)
+                };
+                (settings.lock.namespace.clone(), name)
             }
             "services/proxy" => (settings.monitoring.namespace.clone(), String::new()),
             _ if group == kinds::LONGHORN_NODES.group => {
@@ -267,6 +281,9 @@ fn wanted(settings: &Settings) -> BTreeMap<Right, Wanted> {
         }
     }
     for (action, need) in ACTION_NEEDS {
+        if *action == LOCK && !settings.lock.lease {
+            continue;
+        }
         add(need, action, true);
     }
     all

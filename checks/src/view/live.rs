@@ -16,7 +16,10 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{Inner, PAGE, ReadError, Scope, Slot, View, slot::Content};
-use crate::kinds::Kind;
+use crate::{
+    kinds::Kind,
+    pause::{self, Pause},
+};
 
 /// How often a kind is listed that may not be watched.
 const LIST_AGAIN: Duration = Duration::from_secs(2);
@@ -121,7 +124,7 @@ fn may_not_watch(error: &watcher::Error) -> bool {
 async fn list_again(inner: &Weak<Inner>, slot: &Weak<Slot>, kind: &'static Kind, scope: &Scope) {
     let mut number = u64::MAX / 2;
     loop {
-        tokio::time::sleep(LIST_AGAIN.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+        tokio::time::sleep(pause::about(LIST_AGAIN)).await;
         let Some(inner) = inner.upgrade() else { return };
         let view = View { inner };
         let found = view.pages(kind, scope).await;
@@ -213,18 +216,14 @@ fn meaning(kind: &Kind, error: &watcher::Error) -> ReadError {
 
 /// Pauses between attempts: 100 ms doubling to 5 s, half of each random. kube's own begin at 0.8 s and end at 30 s,
 /// which would make a person wait for nothing after a short trouble.
-struct Pauses {
-    next: Duration,
-}
-
-impl Pauses {
-    const FIRST: Duration = Duration::from_millis(100);
-    const LAST: Duration = Duration::from_secs(5);
-}
+struct Pauses(Pause);
 
 impl Default for Pauses {
     fn default() -> Self {
-        Self { next: Self::FIRST }
+        Self(Pause::new(
+            Duration::from_millis(100),
+            Duration::from_secs(5),
+        ))
     }
 }
 
@@ -232,15 +231,13 @@ impl Iterator for Pauses {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let pause = self.next;
-        self.next = (self.next * 2).min(Self::LAST);
-        Some(pause / 2 + pause.mul_f64(fastrand::f64() / 2.0))
+        Some(self.0.take())
     }
 }
 
 impl Backoff for Pauses {
     fn reset(&mut self) {
-        self.next = Self::FIRST;
+        *self = Self::default();
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) struct Cli {
     /// Remove what runs of this program left in the cluster.
     #[arg(long, help_heading = "What to do")]
     pub(crate) cleanup: bool,
-    /// Ask and plan, and change nothing (not built yet).
+    /// Ask what can be asked now, plan every change, and change nothing.
     #[arg(long, help_heading = "What to do")]
     pub(crate) dry_run: bool,
     /// Start over: archive the report of an unfinished onboarding, and keep what it changed on record.
@@ -289,8 +289,6 @@ impl Cli {
             Task::Later("--rollback")
         } else if self.auto_fix {
             Task::Later("--auto-fix")
-        } else if self.dry_run {
-            Task::Later("--dry-run")
         } else if self.list {
             Task::List
         } else if self.status {

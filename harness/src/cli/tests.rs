@@ -182,8 +182,8 @@ fn values_are_refused_with_what_is_accepted() {
 fn what_is_not_built_yet_is_a_task_of_its_own() {
     for (arguments, task) in [
         ("--rollback", Task::Later("--rollback")),
-        ("--dry-run", Task::Later("--dry-run")),
-        ("--dry-run --resume", Task::Later("--dry-run")),
+        ("--dry-run", Task::Run),
+        ("--dry-run --resume", Task::Run),
         ("--auto-fix --report", Task::Later("--auto-fix")),
         ("--status", Task::Status),
         ("--history --format json", Task::History),
@@ -219,7 +219,8 @@ fn help() {
           --explain <CHECK>  Say what a check asks, why, and what to do when it
                              fails
           --cleanup          Remove what runs of this program left in the cluster
-          --dry-run          Ask and plan, and change nothing (not built yet)
+          --dry-run          Ask what can be asked now, plan every change, and
+                             change nothing
           --fresh            Start over: archive the report of an unfinished
                              onboarding, and keep what it changed on record
           --skip-validation  Leave out the checks of pre_validation (not

@@ -38,6 +38,8 @@ fn the_documented_example_is_understood_and_shows_the_defaults() {
         Some(crate::build::JOBS)
     );
     assert_eq!(config.fail_on, Some(FailOn::Fail));
+    assert_eq!(config.lock, LockKind::Lease);
+    assert!(config.lock_namespace.is_some() && config.lock_duration.is_some());
     assert_eq!(config.git.transport, Some(Transport::Auto));
     assert_eq!(config.cluster.context.as_deref(), Some("default"));
     assert_eq!(config.state.dir, Some("/var/lib/onboarding/state".into()));
@@ -92,6 +94,8 @@ fn wrong_values_are_named_with_their_line() {
             "node.name: node name `../x` is no",
         ),
         ("[node\n", "onboarding.toml:1: "),
+        ("lock = \"none\"", "unknown variant `none`"),
+        ("lock_duration = \"1s\"", "between 3s and 1h"),
     ] {
         let said = refused(text);
         assert!(said.contains(wanted), "{said}");

@@ -42,6 +42,8 @@ pub(super) async fn carry_out(action: &'static Action, cx: &ActionContext) -> Ca
                 "the run was asked to end before it began",
             )),
             None => {
+                // The client asks again before each request; this is for what is no request.
+                cx.permit.check(action.id)?;
                 applies.store(true, Ordering::Relaxed);
                 action.act.apply(cx).await
             }
@@ -71,7 +73,11 @@ pub(super) async fn carry_out(action: &'static Action, cx: &ActionContext) -> Ca
     }
 }
 
-fn through(action: &Action, cx: &ActionContext, done: Done) -> (Ended, BTreeMap<String, String>) {
+pub(super) fn through(
+    action: &Action,
+    cx: &ActionContext,
+    done: Done,
+) -> (Ended, BTreeMap<String, String>) {
     let outcome = if done.warning.is_some() {
         Outcome::Warn
     } else {
@@ -91,7 +97,7 @@ fn through(action: &Action, cx: &ActionContext, done: Done) -> (Ended, BTreeMap<
     )
 }
 
-fn failed(action: &Action, cx: &ActionContext, error: ActionError) -> Ended {
+pub(super) fn failed(action: &Action, cx: &ActionContext, error: ActionError) -> Ended {
     // A server that could not be asked is an error; everything else is a no.
     let outcome = match error.reason {
         "Unreachable" | "TimedOut" | "ServerError" | "Malformed" | "Panicked" | "Interrupted" => {

@@ -98,6 +98,11 @@ impl Logbook {
             Event::PhaseSkipped { phase, why } => {
                 log.info(format!("phase {phase} is not run: {why}"))
             }
+            Event::Planned { id, parts } => {
+                for part in parts {
+                    log.info(format!("{id} would {part}"));
+                }
+            }
             Event::Warning(text) => log.warn(text),
         }
     }

@@ -6,6 +6,7 @@
 mod act;
 mod ask;
 mod board;
+mod dry;
 mod gate;
 mod group;
 mod inspect;
@@ -40,6 +41,7 @@ use self::{logbook::Logbook, ordered::Run, recorder::Recorder, start::World};
 use crate::{
     event::{Event, Sink},
     exit::{Exit, Halt},
+    lease::{self, Who},
     options::{Options, Purpose},
 };
 
@@ -65,6 +67,21 @@ pub(crate) fn run(
 ) -> Result<Ended, Halt> {
     let id = format!("{:08x}", fastrand::u32(..));
     let world = runtime.block_on(found(start::find(options, &id), sink.as_ref(), &stop))?;
+    if options.dry_run {
+        let begin = match options.purpose {
+            Purpose::Onboard { resume, fresh, .. } => resume::Begin {
+                resume,
+                fresh,
+                join: false,
+            },
+            Purpose::Inspect { .. } => resume::Begin {
+                resume: false,
+                fresh: false,
+                join: true,
+            },
+        };
+        return dry::run(options, &world, runtime, sink, stop, id, begin);
+    }
     match options.purpose {
         Purpose::Inspect { apply: false, wait } => {
             inspect(options, &world, runtime, sink, stop, id, wait)
@@ -152,6 +169,7 @@ fn inspect(
         stop,
         run: id,
         backup: PathBuf::new(),
+        lease: None,
     };
     let exit = warned(options, &recorder, run.inspect(wait)?);
     recorder.finish(exit)?;
@@ -191,12 +209,28 @@ fn write(
     let log_folder = LogFolder::open_or_create(&options.log_dir).map_err(refused)?;
     let lock =
         Lock::take(&state_folder, &id).map_err(|error| resume::locked(&error, &state_folder))?;
-    let (report, warning) = resume::begin(
+    let begun = resume::begin(
         begin,
         new_report(&id, Mode::Onboard, world),
-        &state_folder,
-        &log_folder,
+        Some(&state_folder),
     )?;
+    let lease = lease::take(
+        runtime,
+        &world.connection,
+        &world.permit,
+        &world.settings,
+        Who {
+            run: begun.report.run.clone(),
+            mode: Mode::Onboard.name(),
+            ended: ended_here(&lock, begun.earlier.as_ref()),
+        },
+        &stop,
+        &sink,
+    )?;
+    if let Some(node) = &begun.old {
+        resume::put_away(&state_folder, &log_folder, node)?;
+    }
+    let (report, warning) = (begun.report, begun.warning);
     let (id, resumed) = (report.run.clone(), report.resumed > 0);
     let store = Store::begin(Some(&state_folder), report, copies(options)).map_err(unwritable)?;
     let log = Log::create(
@@ -230,6 +264,7 @@ fn write(
         stop,
         run: id,
         backup: state_folder.backup(),
+        lease: lease.as_ref(),
     };
     let ended = match run.purpose() {
         Purpose::Onboard {
@@ -237,7 +272,7 @@ fn write(
         } => run.all(skip_validation),
         Purpose::Inspect { .. } => run.apply(),
     };
-    let exit = warned(options, &recorder, ended?);
+    let exit = locked_out(world, &recorder, warned(options, &recorder, ended?));
     // Whoever pressed Ctrl-C does not wait for a server that does not answer.
     let limit = Duration::from_secs(if exit == Exit::Interrupted { 2 } else { 20 });
     let tables = runtime.block_on(state::look(&run.snapshot(), limit));
@@ -280,12 +315,32 @@ fn write(
             )));
         }
     }
+    // The Lease is given back while the folder is still ours.
+    drop(lease);
     drop(lock);
     Ok(Ended {
         exit,
         report,
         files,
     })
+}
+
+/// Runs that this folder's lock shows to have ended: the one of its report, and one that was killed before it wrote a
+/// report.
+fn ended_here(lock: &Lock, earlier: Option<&String>) -> Vec<String> {
+    let killed = lock.previous().map(|holder| holder.run.clone());
+    earlier.cloned().into_iter().chain(killed).collect()
+}
+
+/// A run that lost its Lease was ended by that, and says so.
+fn locked_out(world: &World, recorder: &Recorder, exit: Exit) -> Exit {
+    let Some(why) = world.permit.lost() else {
+        return exit;
+    };
+    recorder.tell(&Event::Warning(format!(
+        "{why}. The run ended before its next write; go on with --resume once the other run has ended"
+    )));
+    Exit::Locked
 }
 
 /// `--fail-on warn`: a run with warnings has failed.

@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use checks::{Check, Context, catalogue, view::View};
 use phases::{
-    Action, ActionContext, Stop, actions,
+    Action, ActionContext, Journal, Stop, actions,
+    lease::Lease,
     order::{Step, steps},
 };
 use reports::model::{ActionState, Case, Outcome, Phase, PhaseState};
@@ -13,6 +14,7 @@ use tokio::{runtime::Handle, time::Instant};
 use super::{
     act, ask,
     board::{Board, Known, Told},
+    dry,
     gate::{before, fails, is_left_undone, stops},
     group::{self, Manner},
     recorder::Recorder,
@@ -35,6 +37,8 @@ pub(super) struct Run<'a> {
     pub(super) stop: Stop,
     pub(super) run: String,
     pub(super) backup: std::path::PathBuf,
+    /// The Lease of a run that writes, to tell it the phase.
+    pub(super) lease: Option<&'a Lease>,
 }
 
 impl Run<'_> {
@@ -65,7 +69,7 @@ impl Run<'_> {
     }
 
     /// `--skip-validation`: nothing of the phase is asked but whether the run has the rights that it needs.
-    fn left_out(&self, phase: Phase) -> Result<PhaseState, Halt> {
+    pub(super) fn left_out(&self, phase: Phase) -> Result<PhaseState, Halt> {
         const KEPT: &str = "pre::permissions";
         let before = self.requests();
         self.recorder.phase_started(phase, 1, |_| true)?;
@@ -111,6 +115,9 @@ impl Run<'_> {
             Step::Checks(checks) => checks.iter().filter(|check| selected(check.id)).count(),
             Step::Action(action) => usize::from(selected(action.id)),
         });
+        if let Some(lease) = self.lease {
+            lease.phase(phase.name());
+        }
         let done_before = self.actions_done(phase);
         self.recorder.phase_started(phase, count.sum(), selected)?;
         let limit = self
@@ -252,7 +259,10 @@ impl Run<'_> {
         deadline: Instant,
         done_before: Option<&Case>,
     ) -> Result<(), Halt> {
-        if let Some(ended) = done_before.and_then(Case::ended) {
+        let cx = self.action_context(live, deadline, self.recorder.clone());
+        if let Some(ended) = done_before.and_then(Case::ended)
+            && self.still_so(action, &cx)
+        {
             let mut ended = ended.clone();
             ended.message = format!(
                 "{} (by an earlier start)",
@@ -272,21 +282,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.recorder.action_begun(action)?;
-        let cx = ActionContext {
-            checks: Context {
-                report: Arc::new(self.recorder.report()),
-                ..live.clone()
-            },
-            client: self.world.client.clone(),
-            journal: self.recorder.clone(),
-            observer: self.recorder.clone(),
-            deadline,
-            stop: self.stop.clone(),
-            run: self.run.clone(),
-            backup: self.backup.clone(),
-            transport: self.options.transport,
-            require_signed: self.options.require_signed,
-        };
+        let cx = self.action_context(live, deadline, self.recorder.clone());
         let (handle, recorder) = (self.handle.clone(), Arc::clone(&self.recorder));
         let unwritten = Arc::new(std::sync::Mutex::new(None));
         let told = Arc::clone(&unwritten);
@@ -307,8 +303,54 @@ impl Run<'_> {
         halt.map_or(Ok(()), Err)
     }
 
+    /// What an action is given.
+    pub(super) fn action_context(
+        &self,
+        live: &Context,
+        deadline: Instant,
+        journal: Arc<dyn Journal>,
+    ) -> ActionContext {
+        ActionContext {
+            checks: Context {
+                report: Arc::new(self.recorder.report()),
+                ..live.clone()
+            },
+            client: self.world.client.clone(),
+            permit: self.world.permit.clone(),
+            journal,
+            observer: self.recorder.clone(),
+            deadline,
+            stop: self.stop.clone(),
+            run: self.run.clone(),
+            backup: self.backup.clone(),
+            transport: self.options.transport,
+            require_signed: self.options.require_signed,
+        }
+    }
+
+    /// Whether what an earlier start has done still holds. What leaves nothing behind cannot be looked at.
+    fn still_so(&self, action: &'static Action, cx: &ActionContext) -> bool {
+        if !dry::is_lasting(action) {
+            return true;
+        }
+        let so = self.handle.block_on(async {
+            tokio::select! {
+                probed = action.act.probe(cx) => matches!(probed, Ok(Some(_))),
+                () = self.stop.wait() => true,
+            }
+        });
+        if !so {
+            let text = format!(
+                "{} was done by an earlier start and is not so any more; it is done again",
+                action.id
+            );
+            self.recorder.tell(&Event::Warning(text));
+        }
+        so
+    }
+
     /// What keeps an action from being done: an F check of its phase that did not pass, or an action that it needs.
-    fn blocking(&self, action: &Action) -> Vec<String> {
+    pub(super) fn blocking(&self, action: &Action) -> Vec<String> {
         let report = self.recorder.report();
         let Some(phase) = action.phase().and_then(|phase| report.phase(phase)) else {
             return Vec::new();
@@ -323,7 +365,7 @@ impl Run<'_> {
     }
 
     /// Why a phase fails by what is selected of it, if it does.
-    fn failure(&self, phase: Phase, selection: &Selection) -> Option<String> {
+    pub(super) fn failure(&self, phase: Phase, selection: &Selection) -> Option<String> {
         let report = self.recorder.report();
         let later: Vec<&Action> = Phase::ALL
             .into_iter()
@@ -340,7 +382,7 @@ impl Run<'_> {
     }
 
     /// What came out of everything before this group.
-    fn known(&self, phase: Phase) -> HashMap<String, Known> {
+    pub(super) fn known(&self, phase: Phase) -> HashMap<String, Known> {
         let report = self.recorder.report();
         let through = report.phases.iter().filter(|one| one.phase <= phase);
         through

@@ -29,57 +29,81 @@ impl Begin {
     }
 }
 
-/// The report that a run goes on with, and a warning about a damaged copy of it.
-pub(super) fn begin(
-    begin: Begin,
-    new: Report,
-    state: &StateFolder,
-    logs: &LogFolder,
-) -> Result<(Report, Option<String>), Halt> {
-    let loaded = Store::load(state).map_err(|error| {
+/// What a run begins with.
+pub(super) struct Begun {
+    /// The report that it goes on with.
+    pub(super) report: Report,
+    /// What a person should know about a damaged copy of it.
+    pub(super) warning: Option<String>,
+    /// Node of the report that is there and goes to the archive first; see [`put_away`].
+    pub(super) old: Option<String>,
+    /// Id of the run whose report is there.
+    pub(super) earlier: Option<String>,
+}
+
+/// The report that a run goes on with, and a warning about a damaged copy of it. Changes nothing.
+pub(super) fn begin(begin: Begin, new: Report, state: Option<&StateFolder>) -> Result<Begun, Halt> {
+    let place = state.map_or_else(
+        || "the state folder, which does not exist".to_owned(),
+        |state| state.path().display().to_string(),
+    );
+    let loaded = state.map(Store::load).transpose().map(Option::flatten);
+    let loaded = loaded.map_err(|error| {
         unusable(
-            format!("the report in {} cannot be read: {error}", state.path().display()),
+            format!("the report in {place} cannot be read: {error}"),
             "put a whole copy from the log folder back, or begin anew with --fresh once you know what was done",
         )
     });
     let loaded = match loaded {
         // --fresh is asked for where nothing can be read any more: the damaged files are archived as they are.
         Err(_) if begin.fresh => {
-            archived(state, logs, &new)?;
-            return Ok((
-                new,
-                Some(
+            return Ok(Begun {
+                old: Some(new.node.clone()),
+                report: new,
+                warning: Some(
                     "the earlier report could not be read; its files were archived as they are"
                         .into(),
                 ),
-            ));
+                earlier: None,
+            });
         }
         other => other?,
     };
     let Some(loaded) = loaded else {
         if begin.resume {
             return Err(unusable(
-                format!(
-                    "there is nothing to resume: no report in {}",
-                    state.path().display()
-                ),
+                format!("there is nothing to resume: no report in {place}"),
                 "begin an onboarding without --resume, or name the folder with --state-dir",
             ));
         }
-        return Ok((new, None));
+        return Ok(Begun {
+            report: new,
+            warning: None,
+            old: None,
+            earlier: None,
+        });
     };
     let (old, warning) = (loaded.report, loaded.warning);
+    let earlier = Some(old.run.clone());
     if begin.resume || begin.join {
         fits(&old, &new)?;
-        return Ok((taken_up(old, &new), warning));
+        return Ok(Begun {
+            report: taken_up(old, &new),
+            warning,
+            old: None,
+            earlier,
+        });
     }
     let finished = old.finished.is_some() && old.complete();
     if finished || !old.has_changes() {
-        archived(state, logs, &old)?;
-        return Ok((new, warning));
+        return Ok(Begun {
+            report: new,
+            warning,
+            old: Some(old.node),
+            earlier,
+        });
     }
     if begin.fresh {
-        archived(state, logs, &old)?;
         let mut new = new;
         // What is still in effect must stay known: a rollback undoes it.
         new.actions = old
@@ -87,7 +111,12 @@ pub(super) fn begin(
             .into_iter()
             .filter(|action| action.state != ActionState::Undone)
             .collect();
-        return Ok((new, warning));
+        return Ok(Begun {
+            report: new,
+            warning,
+            old: Some(old.node),
+            earlier,
+        });
     }
     let stopped = old
         .phases
@@ -196,9 +225,10 @@ pub(super) fn locked(error: &LockError, state: &StateFolder) -> Halt {
     }
 }
 
-fn archived(state: &StateFolder, logs: &LogFolder, old: &Report) -> Result<(), Halt> {
+/// Archives the report that is there.
+pub(super) fn put_away(state: &StateFolder, logs: &LogFolder, node: &str) -> Result<(), Halt> {
     let failed = |error: String| Halt::cannot_start(error, "make room in the log folder");
-    archive::archive(state, logs, &old.node, Timestamp::now())
+    archive::archive(state, logs, node, Timestamp::now())
         .map_err(|error| failed(error.to_string()))?;
     archive::clear(state).map_err(|error| failed(error.to_string()))
 }

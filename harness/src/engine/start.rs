@@ -11,6 +11,7 @@ use checks::{
 };
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
+use phases::lease::Permit;
 use reports::model::{Cluster, RepositoryIdentity};
 
 use crate::{
@@ -24,6 +25,8 @@ pub(super) struct World {
     pub(super) connection: Connection,
     pub(super) reader: Reader,
     pub(super) client: Client,
+    /// Whether it may write now.
+    pub(super) permit: Permit,
     pub(super) repository: Option<Arc<Repository>>,
     pub(super) identity: Option<RepositoryIdentity>,
     pub(super) settings: Arc<Settings>,
@@ -44,7 +47,12 @@ pub(super) async fn find(options: &Options, run: &str) -> Result<World, Halt> {
     let mut cluster = connection.identify().await.map_err(connect)?;
     cluster.sandbox = options.sandbox.is_some();
     let reader = connection.reader().map_err(connect)?;
-    let client = phases::writer(&connection).map_err(connect)?;
+    let permit = if options.dry_run {
+        Permit::dry_run()
+    } else {
+        Permit::default()
+    };
+    let client = phases::writer(&connection, &permit).map_err(connect)?;
     let (repository, identity) = repository(options)?;
     let settings = Arc::new(settings(options, &reader).await);
     Ok(World {
@@ -52,6 +60,7 @@ pub(super) async fn find(options: &Options, run: &str) -> Result<World, Halt> {
         connection,
         reader,
         client,
+        permit,
         repository,
         identity,
         settings,
@@ -77,7 +86,10 @@ fn repository(
         Some(_) => Environment::isolated(path.parent().unwrap_or(path)),
         None => Environment::inherited(),
     };
-    let repository = Repository::open_in(path, environment).map_err(failed)?;
+    let mut repository = Repository::open_in(path, environment).map_err(failed)?;
+    if options.dry_run {
+        repository = repository.read_only();
+    }
     // What is wrong with branch and remote is for the checks of `gitops` to say; the identity only names them.
     let remote = repository.followed_remote().ok();
     let identity = RepositoryIdentity {

@@ -91,9 +91,13 @@ pub(crate) fn object(event: &Event, at: Timestamp) -> Value {
         Event::PhaseSkipped { phase, why } => {
             ("phase_skipped", json!({ "phase": phase, "message": why }))
         }
+        Event::Planned { id, parts } => ("planned", json!({ "id": id, "would": parts })),
         Event::Warning(text) => ("warning", json!({ "message": text })),
     };
     if let Some(map) = fields.as_object_mut() {
+        if term::is_marked() {
+            map.insert("dry_run".into(), true.into());
+        }
         map.insert("schema".into(), SCHEMA.into());
         map.insert("event".into(), name.into());
         map.insert("at".into(), at.to_string().into());
@@ -181,6 +185,10 @@ mod tests {
                 why: "done".into(),
             },
             Event::Warning("w".into()),
+            Event::Planned {
+                id: "a::b".into(),
+                parts: vec!["change x\n-a\n+b".into()],
+            },
         ];
         for event in &events {
             let line = object(event, at).to_string();

@@ -53,6 +53,11 @@ impl Sink for Beside {
                     term::err(&clean(line));
                 }
             }),
+            Event::Planned { parts, .. } => self.progress.suspend(|| {
+                for line in planned(parts) {
+                    term::err(&line);
+                }
+            }),
             Event::Warning(text) => warn(self.stderr, &self.progress, text),
             Event::Started { .. }
             | Event::PhaseStarted { .. }
@@ -61,6 +66,20 @@ impl Sink for Beside {
             | Event::PhaseSkipped { .. } => {}
         }
     }
+}
+
+/// `would change x`, and what belongs to it as it is.
+fn planned(parts: &[String]) -> Vec<String> {
+    let lines = parts.iter().flat_map(|part| {
+        part.lines().enumerate().map(|(number, line)| {
+            let word = if number == 0 { "would " } else { "" };
+            // What is indented stays so: a diff is read by its columns.
+            let text = line.trim_start_matches(' ');
+            let indent = &line[..line.len() - text.len()];
+            format!("{word}{indent}{}", clean(text))
+        })
+    });
+    lines.collect()
 }
 
 fn warn(stderr: Look, progress: &Progress, text: &str) {

@@ -8,7 +8,7 @@ use std::{
 
 use reports::model::{Case, Cluster, Ended, Kind, Outcome, Phase, PhaseState};
 
-use super::warn;
+use super::{planned, warn};
 use crate::{
     event::{Event, Sink},
     progress::{Progress, lock},
@@ -91,7 +91,15 @@ impl Sink for Pretty {
                 if let Some(outcome) = case.outcome() {
                     *seen.outcomes.entry(outcome).or_default() += 1;
                 }
-                self.print(&self.page.case(case));
+                // What a dry run leaves out is counted in the footer; each of them says the same.
+                let left_out = term::is_marked()
+                    && case.kind == Kind::Check
+                    && case
+                        .ended()
+                        .is_some_and(|ended| ended.reason == "NotAppliedInDryRun");
+                if !left_out || self.page.verbose {
+                    self.print(&self.page.case(case));
+                }
             }
             Event::Waiting(waiting) => {
                 self.progress.waiting(waiting);
@@ -113,6 +121,7 @@ impl Sink for Pretty {
             Event::PhaseSkipped { phase, why } => {
                 self.print(&[self.page.skipped(*phase, why), String::new()]);
             }
+            Event::Planned { parts, .. } => self.print(&planned(parts)),
             Event::Warning(text) => warn(self.stderr, &self.progress, text),
         }
     }

@@ -12,11 +12,12 @@ use checks::{
 };
 use futures::{FutureExt, future::BoxFuture};
 
+use super::reconcile;
 use crate::{
     Act, Action, ActionContext, ActionError, Done, Plan, flux,
     git::{
         Change, ChangeError, Looked, Progress, Proposal, Rebased, Signature, Wanted, commit,
-        progress, push, rebase, write,
+        progress, push, rebase, sign::signer, write,
     },
 };
 
@@ -264,7 +265,7 @@ impl Act for Activate {
         async move {
             Ok(match Work::of(cx)?.progress()? {
                 Progress::Untouched(edit) => Plan {
-                    parts: vec![edit.diff()],
+                    parts: vec![format!("change {}\n{}", edit.file.display(), edit.diff())],
                 },
                 _ => Plan::default(),
             })
@@ -284,6 +285,7 @@ impl Act for Activate {
                 .record("gitops::activate", "spelling", &edit.spelling)?;
             cx.journal
                 .record("gitops::activate", "backup", &kept.display().to_string())?;
+            cx.permit.check("the edit of the kustomization file")?;
             write::write(work.repository, &edit)?;
             let mut done = Done::new(format!("{}, line {}", work.file, edit.line));
             for line in edit
@@ -329,8 +331,15 @@ impl Act for Commit {
             Ok(match work.progress()? {
                 Progress::Untouched(_) | Progress::Edited(_) => {
                     let signing = work.repository.signing().map_err(ChangeError::from)?;
+                    let message = message(cx, &work);
+                    let (subject, rest) = message.split_once('\n').unwrap_or((&message, ""));
+                    let how = if signing.wanted || (cx.require_signed && signing.has_chosen_key()) {
+                        format!("signed with {}", signer(&signing))
+                    } else {
+                        "not signed, as git is not set up to sign here".to_owned()
+                    };
                     Plan {
-                        parts: vec![message(cx, &work), signing.description()],
+                        parts: vec![format!("commit \"{subject}\" {how}\n{}", rest.trim())],
                     }
                 }
                 _ => Plan::default(),
@@ -361,6 +370,7 @@ impl Act for Commit {
                 .record(COMMIT, "commit", &prepared.id.to_string())?;
             cx.journal
                 .record(COMMIT, "parent", &prepared.parent.to_string())?;
+            cx.permit.check("the commit")?;
             commit::land(work.repository, &prepared)?;
             let id = short(prepared.id);
             let done = match &prepared.signature {
@@ -409,9 +419,12 @@ impl Act for Push {
                 Progress::Committed(id) => Plan {
                     parts: vec![format!("push {} to {place}", short(id))],
                 },
-                _ => Plan {
-                    parts: vec![format!("push the new commit to {place}")],
-                },
+                _ => {
+                    let head = work.repository.head().map_err(ChangeError::from)?;
+                    Plan {
+                        parts: vec![format!("push {} → (new) to {place}", short(head))],
+                    }
+                }
             })
         }
         .boxed()
@@ -435,6 +448,7 @@ impl Act for Push {
             let parent = parent(cx, &work, own)?;
             let place = format!("{}/{}", work.remote.name, work.remote.branch);
             let (repository, remote, transport) = (work.repository, &work.remote, cx.transport);
+            cx.permit.check("the push")?;
             match push::push(repository, remote, transport, own, parent).await {
                 Ok(pushed) => return Ok(Done::new(format!("{place} {pushed}"))),
                 Err(ChangeError::NonFastForward { .. }) => {}
@@ -449,6 +463,7 @@ impl Act for Push {
                 message: &text,
                 require_signed: cx.require_signed,
             };
+            cx.permit.check("the commit on the new tip")?;
             match rebase::rebase_once(repository, remote, transport, &change, own).await? {
                 Rebased::AlreadyThere { tip } => {
                     cx.journal.record(COMMIT, "commit", &tip.to_string())?;
@@ -462,6 +477,7 @@ impl Act for Push {
                         .record(COMMIT, "commit", &commit.id.to_string())?;
                     cx.journal
                         .record(COMMIT, "parent", &commit.parent.to_string())?;
+                    cx.permit.check("the push")?;
                     let pushed =
                         push::push(repository, remote, transport, commit.id, commit.parent).await?;
                     let made = format!("{} was made again as {}", short(own), short(commit.id));
@@ -508,22 +524,7 @@ impl Act for Reconcile {
     }
 
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
-        async move {
-            let names = &cx.checks.settings.flux;
-            Ok(Plan {
-                parts: vec![
-                    format!(
-                        "annotate gitrepository {}/{}",
-                        names.namespace, names.source
-                    ),
-                    format!(
-                        "annotate kustomization {}/{}",
-                        names.namespace, names.kustomization
-                    ),
-                ],
-            })
-        }
-        .boxed()
+        reconcile::plan(cx).boxed()
     }
 
     fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
@@ -535,20 +536,13 @@ impl Act for Reconcile {
                     "no commit of this run is known",
                 ));
             };
-            let token = match cx.recorded(RECONCILE, "token") {
-                Some(token) => token,
-                None => {
-                    let token = format!("onboarding-{}-gitops-{:08x}", cx.run, fastrand::u32(..));
-                    cx.journal.record(RECONCILE, "token", &token)?;
-                    token
-                }
-            };
+            let token = reconcile::token(cx, RECONCILE, "gitops")?;
             let begun = std::time::Instant::now();
             flux::request(cx, &GIT_REPOSITORIES, &names.source, &token).await?;
-            let revision = flux::fetched(cx, RECONCILE, &commit).await?;
+            let revision = flux::fetched(cx, RECONCILE, &commit, &token).await?;
             let fetched = begun.elapsed().as_secs_f64();
             flux::request(cx, &KUSTOMIZATIONS, &names.kustomization, &token).await?;
-            flux::attempted(cx, RECONCILE, &commit).await?;
+            flux::attempted(cx, RECONCILE, &commit, &token).await?;
             let attempted = begun.elapsed().as_secs_f64();
             let at = flux::short(&commit);
             Ok(Done::new(format!(

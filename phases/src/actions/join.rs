@@ -7,7 +7,10 @@ use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Node;
 use serde_json::json;
 
-use crate::{Act, Action, ActionContext, ActionError, Done, Plan, flux::merge_patch};
+use crate::{
+    Act, Action, ActionContext, ActionError, Done, Plan,
+    flux::{merge_patch, tried},
+};
 
 /// The actions of this phase, in order.
 pub(super) const ACTIONS: &[Action] = &[Action {
@@ -60,16 +63,31 @@ impl Act for Label {
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
             let node = cx.checks.node();
-            let lines = missing(cx)
-                .await?
-                .into_iter()
-                .map(|(key, (old, new))| match old {
-                    Some(old) => format!("label node/{node} {key}={new} (was {old})"),
-                    None => format!("label node/{node} {key}={new}"),
-                });
-            Ok(Plan {
-                parts: lines.collect(),
-            })
+            let wanted = &cx.checks.settings.node.labels;
+            let missing = match missing(cx).await {
+                Ok(missing) => missing,
+                // Before the join there is nothing to compare with.
+                Err(error) if error.reason == "NodeAbsent" => wanted
+                    .iter()
+                    .map(|(key, new)| (key.clone(), (None, new.clone())))
+                    .collect(),
+                Err(error) => return Err(error),
+            };
+            if missing.is_empty() {
+                return Ok(Plan::default());
+            }
+            let labels: BTreeMap<&String, &String> =
+                missing.iter().map(|(key, (_, new))| (key, new)).collect();
+            let patch = json!({"metadata": {"labels": labels}});
+            let answer = tried(cx, &NODES, "", node, &patch).await?;
+            let mut part = format!("label node {node} ({answer})");
+            for (key, (old, new)) in &missing {
+                let was = old
+                    .as_ref()
+                    .map_or_else(String::new, |old| format!(", was {old}"));
+                part.push_str(&format!("\n  {key}={new}{was}"));
+            }
+            Ok(Plan { parts: vec![part] })
         }
         .boxed()
     }

@@ -2,6 +2,7 @@
 
 mod gitops;
 mod join;
+mod reconcile;
 mod storage;
 
 use checks::Context;
@@ -48,7 +49,10 @@ pub fn find(id: &str) -> Option<&'static Action> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use checks::{Need, pre::permissions::ACTION_NEEDS};
+    use checks::{
+        Need,
+        pre::permissions::{ACTION_NEEDS, LOCK},
+    };
 
     use super::*;
 
@@ -58,6 +62,7 @@ mod tests {
         let declared: BTreeSet<String> = all()
             .flat_map(|action| action.needs.iter().map(|need| (action.id, need)))
             .filter(|(_, need)| !matches!(need, Need::Repository))
+            .chain(crate::lease::NEEDS.iter().map(|need| (LOCK, need)))
             .map(|(id, need)| shown(id, need))
             .collect();
         let asked: BTreeSet<String> = ACTION_NEEDS

@@ -6,6 +6,7 @@ use checks::{
 };
 use futures::{FutureExt, future::BoxFuture};
 
+use super::reconcile;
 use crate::{Act, Action, ActionContext, ActionError, Done, Plan, flux};
 
 const ID: &str = "storage::reconcile";
@@ -59,39 +60,17 @@ impl Act for Reconcile {
     }
 
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
-        async move {
-            let names = &cx.checks.settings.flux;
-            Ok(Plan {
-                parts: vec![
-                    format!(
-                        "annotate gitrepository {}/{}",
-                        names.namespace, names.source
-                    ),
-                    format!(
-                        "annotate kustomization {}/{}",
-                        names.namespace, names.kustomization
-                    ),
-                ],
-            })
-        }
-        .boxed()
+        reconcile::plan(cx).boxed()
     }
 
     fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
         async move {
             let names = &cx.checks.settings.flux;
-            let token = match cx.recorded(ID, "token") {
-                Some(token) => token,
-                None => {
-                    let token = format!("onboarding-{}-storage-{:08x}", cx.run, fastrand::u32(..));
-                    cx.journal.record(ID, "token", &token)?;
-                    token
-                }
-            };
+            let token = reconcile::token(cx, ID, "storage")?;
             let commit = cx.recorded("gitops::commit", "commit");
             flux::request(cx, &GIT_REPOSITORIES, &names.source, &token).await?;
             if let Some(commit) = &commit {
-                flux::fetched(cx, ID, commit).await?;
+                flux::fetched(cx, ID, commit, &token).await?;
             }
             flux::request(cx, &KUSTOMIZATIONS, &names.kustomization, &token).await?;
             // Whether it is handled and ready is the question of `storage::gitops_applied`: with `wait: true` that

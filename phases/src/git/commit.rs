@@ -83,6 +83,7 @@ pub async fn prepare(
     repository: &Repository,
     proposal: &Proposal,
 ) -> Result<Prepared, ChangeError> {
+    repository.writable()?;
     repository.require_calm()?;
     let (branch, parent) = (repository.branch()?, repository.head()?);
     let file = proposal.file.clone();
@@ -213,6 +214,7 @@ fn unsigned(
 /// # Errors
 /// [`ChangeError::BranchMoved`], [`ChangeError::IndexLocked`].
 pub fn land(repository: &Repository, prepared: &Prepared) -> Result<(), ChangeError> {
+    repository.writable()?;
     let lock = repository.git_dir().join("index.lock");
     if lock.exists() {
         return Err(ChangeError::IndexLocked { lock });
@@ -269,6 +271,7 @@ pub(super) fn move_branch(
 /// # Errors
 /// When the index cannot be written.
 pub fn settle_index(repository: &Repository, file: &Path) -> Result<(), ChangeError> {
+    repository.writable()?;
     let handle = repository.libgit2()?;
     let settle = || -> Result<(), git2::Error> {
         let head = handle.head()?.peel_to_commit()?;

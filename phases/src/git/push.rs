@@ -38,6 +38,7 @@ pub async fn push(
     commit: Oid,
     expected: Oid,
 ) -> Result<Pushed, ChangeError> {
+    repository.writable()?;
     if !repository.contains(commit, expected)? {
         return Err(ChangeError::NotADescendant {
             commit: commit.to_string(),

@@ -54,6 +54,7 @@ pub async fn fetch(
     remote: &Remote,
     carrier: Transport,
 ) -> Result<Oid, ChangeError> {
+    repository.writable()?;
     let refspec = format!("+{}:{}", remote.reference(), remote.tracking_reference());
     match carrier.carrier(repository, &remote.fetch_url)? {
         Carrier::Git => {
@@ -110,6 +111,7 @@ pub async fn rebase_once(
     change: &Change<'_>,
     own: Oid,
 ) -> Result<Rebased, ChangeError> {
+    repository.writable()?;
     repository.require_calm()?;
     let base = parent_of_newest(repository, own)?;
     // Commits of somebody else below ours would be left behind.
@@ -175,6 +177,7 @@ pub async fn take_back(
     file: &Path,
     own: Oid,
 ) -> Result<Oid, ChangeError> {
+    repository.writable()?;
     repository.require_calm()?;
     let tip = fetch(repository, remote, carrier).await?;
     if repository.contains(tip, own)? {

@@ -169,3 +169,74 @@ fn failed(signing: &Signing, words: &str) -> ChangeError {
         words,
     }
 }
+
+/// What would sign, named so that a person knows the key: `ssh key SHA256:…`. Reads files only.
+#[must_use]
+pub fn signer(signing: &Signing) -> String {
+    let public = match &signing.key {
+        SigningKey::Literal(text) => Some(text.clone()),
+        SigningKey::File(path) => std::fs::read_to_string(path)
+            .ok()
+            .filter(|text| !text.contains("PRIVATE KEY"))
+            .or_else(|| std::fs::read_to_string(beside(path)).ok()),
+        _ => None,
+    };
+    match public.as_deref().and_then(fingerprint) {
+        Some(fingerprint) => format!("{} key {fingerprint}", signing.format),
+        None => signing.description(),
+    }
+}
+
+/// `~/.ssh/id_ed25519.pub` for `~/.ssh/id_ed25519`.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".pub");
+    name.into()
+}
+
+/// The fingerprint of a public ssh key as `ssh-keygen -l` shows it.
+fn fingerprint(public: &str) -> Option<String> {
+    use base64::{Engine as _, engine::general_purpose};
+    use sha2::Digest as _;
+    let body = public.split_whitespace().nth(1)?;
+    let key = general_purpose::STANDARD.decode(body).ok()?;
+    let digest = sha2::Sha256::digest(key);
+    Some(format!(
+        "SHA256:{}",
+        general_purpose::STANDARD_NO_PAD.encode(digest)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_what_ssh_keygen_shows() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        let made = std::process::Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(&key)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let shown = std::process::Command::new("ssh-keygen")
+            .arg("-lf")
+            .arg(&key)
+            .output()
+            .unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let expected = shown.split_whitespace().nth(1).unwrap();
+        for path in [key.clone(), beside(&key)] {
+            let signing = Signing {
+                wanted: true,
+                format: SignatureFormat::Ssh,
+                program: "ssh-keygen".into(),
+                key: SigningKey::File(path),
+            };
+            assert_eq!(signer(&signing), format!("ssh key {expected}"));
+        }
+        assert_eq!(fingerprint("nonsense"), None);
+    }
+}

@@ -82,6 +82,7 @@ fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// [`ChangeError::FileChanged`] if the file is neither as before nor as after the edit; [`GitError::OutsideRepository`]
 /// and [`GitError::UnsupportedShape`] if a link is in the way.
 pub fn write(repository: &Repository, edit: &Edit) -> Result<(), ChangeError> {
+    repository.writable()?;
     let path = repository.locate(&edit.file)?;
     if path != repository.work_dir().join(&edit.file) {
         let why = "it is reached through a link".to_owned();

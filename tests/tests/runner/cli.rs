@@ -112,7 +112,7 @@ const REFUSED: &[(&[&str], i32, &[&str])] = &[
     (&["--sandbox", "--resume"], 2, &["--sandbox-serve DIR"]),
     (&["--rollback"], 3, &["not built yet"]),
     (&["--auto-fix"], 3, &["not built yet"]),
-    (&["--dry-run"], 3, &["not built yet"]),
+    (&["--dry-run"], 3, &["[DRY RUN] error:"]),
     (
         &["--config", "nowhere.toml"],
         3,

@@ -13,7 +13,7 @@ pub(crate) fn raw(env: &TestEnvironment, method: &str, path: &str, body: Option<
         let connection = checks::cluster::Connection::open(Some(&kubeconfig), None, "stranger")
             .await
             .unwrap();
-        let client = phases::writer(&connection).unwrap();
+        let client = phases::writer(&connection, &phases::lease::Permit::by_folder()).unwrap();
         let patch = method == "PATCH";
         let request = http::Request::builder()
             .method(method)

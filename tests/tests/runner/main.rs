@@ -15,6 +15,7 @@ mod garbage_repository;
 mod inspect;
 mod interrupted;
 mod kubectl;
+mod lock;
 mod reports;
 mod reports_hostile;
 mod stories;
