@@ -236,6 +236,8 @@ fn help() {
           --apply          With the actions of the selected phases: this changes the
                            repository and the cluster
           --wait           Wait for what is not yet so, up to the phase's limit
+          --with-scripts   Also run the seven scripts of the specification from
+                           scripts/ of the repository, as checks of their phases
       [FILTER]...          Only checks and actions whose id contains one of these
 
     Cluster and repository:

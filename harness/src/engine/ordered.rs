@@ -241,10 +241,11 @@ impl Run<'_> {
 
     /// The operator's scripts, where this run may run them: they may change anything.
     fn scripts(&self) -> Arc<Scripts> {
-        let may = matches!(
-            self.options.purpose,
-            Purpose::Onboard { .. } | Purpose::Inspect { apply: true, .. }
-        );
+        let may = !self.options.dry_run
+            && matches!(
+                self.options.purpose,
+                Purpose::Onboard { .. } | Purpose::Inspect { apply: true, .. }
+            );
         if may {
             Arc::new(Scripts::of(self.options))
         } else {
