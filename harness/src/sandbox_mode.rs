@@ -45,6 +45,7 @@ pub(crate) fn open(
                     stage: wanted.at,
                     speed: wanted.speed,
                     faults: wanted.faults.clone(),
+                    server: None,
                     dir: None,
                 })
                 .await
@@ -107,6 +108,7 @@ pub(crate) fn serve(cli: &Cli, dir: &Path) -> Result<Exit, Halt> {
         stage: build::stage(cli),
         speed: build::speed(cli),
         faults: cli.sandbox_fault.clone(),
+        server: None,
         dir: Some(dir.to_owned()),
     });
     let sandbox = unless_stopped(&runtime, &stop, starting)?.map_err(|error: SandboxError| {
