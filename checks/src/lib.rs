@@ -20,6 +20,7 @@ pub mod network;
 pub mod pause;
 pub mod post;
 pub mod pre;
+pub mod probe;
 pub mod resources;
 pub mod security;
 mod settings;

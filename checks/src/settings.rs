@@ -196,7 +196,7 @@ pub struct ProbeSettings {
     pub image: String,
     /// Namespace of the tool's own, for probe pods.
     pub namespace: String,
-    /// `host:port` outside the cluster that pods are expected to reach; not asked when empty.
+    /// `host:port` outside the cluster that pods are expected to reach; nothing outside is asked when empty.
     pub egress: String,
 }
 
@@ -205,7 +205,7 @@ impl Default for ProbeSettings {
         Self {
             image: String::new(),
             namespace: "onboarding-probe".into(),
-            egress: String::new(),
+            egress: "registry-1.docker.io:443".into(),
         }
     }
 }

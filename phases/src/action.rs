@@ -61,6 +61,21 @@ pub trait Act: Send + Sync {
 
     /// Changes it. Whatever a later run must know is given to [`ActionContext::journal`] before it takes effect.
     fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>>;
+
+    /// Whether everything that it makes is to live only as long as it works: probe pods, a test volume. Such an action
+    /// leaves nothing to roll back; what it found out is what it recorded, and a later start does it again.
+    fn is_temporary(&self) -> bool {
+        false
+    }
+
+    /// Removes what it made for itself and says what that was. Called after every [`Act::apply`] of a temporary action,
+    /// however it ended; asks for the removal and does not wait for it.
+    fn release<'a>(
+        &'a self,
+        _: &'a ActionContext,
+    ) -> BoxFuture<'a, Result<Vec<String>, ActionError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// What an action is given.

@@ -13,6 +13,7 @@ pub mod git;
 pub mod lease;
 pub mod order;
 mod stop;
+pub mod temporary;
 pub mod wait;
 
 pub use action::{Act, Action, ActionContext, ActionError, Done, Journal, Plan};

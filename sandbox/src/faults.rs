@@ -302,6 +302,52 @@ const CATALOGUE: &[Fault] = &[
         "Nothing outside of the cluster can be reached.",
     ),
     fault(
+        "dns-zone-broken",
+        "CoreDNS was configured with another zone: it knows no names of the cluster.",
+    ),
+    fault(
+        "registry-blocked",
+        "A firewall drops connections to everything outside; names are found.",
+    ),
+    fault(
+        "service-rules-lost-on-node",
+        "A firewall that was reloaded on the new node has dropped the rules of kube-proxy.",
+    ),
+    fault(
+        "dns-blocked-on-node",
+        "A firewall on the new node drops port 53 of its pods.",
+    ),
+    fault(
+        "api-blocked-for-pods-on-node",
+        "A firewall on the control plane drops 6443 for the pods of the new node.",
+    ),
+    fault(
+        "egress-blocked-on-node",
+        "The pods of the new node have no way out of the cluster.",
+    ),
+    // Pods of their own that somebody runs
+    fault(
+        "image-pull-fails-on-node",
+        "The new node can fetch no image that it does not have.",
+    ),
+    fault(
+        "probe-namespace-full",
+        "An administrator has prepared the namespace onboarding-probe and allows no pods in it.",
+    ),
+    fault("scheduler-stuck", "The scheduler places no pod any more."),
+    fault(
+        "namespace-stuck",
+        "Namespaces that are deleted stay Terminating.",
+    ),
+    fault(
+        "longhorn-attach-fails-on-node",
+        "Longhorn attaches no further volume on the new node.",
+    ),
+    fault(
+        "longhorn-copies-stuck-on-node",
+        "No further copy on the new node becomes whole.",
+    ),
+    fault(
         "kube-proxy-stuck",
         "kube-proxy on the new node has never written its rules.",
     ),

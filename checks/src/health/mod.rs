@@ -3,3 +3,4 @@
 pub mod cluster;
 pub mod history;
 pub mod services;
+pub mod temporary;

@@ -8,6 +8,7 @@ pub mod flannel;
 pub(crate) mod node_port;
 pub mod path;
 pub mod ranges;
+pub mod traffic;
 pub mod vpn;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod api;
 mod certificate;
 pub mod cluster;
 mod dial;
+pub mod egress;
 #[cfg(test)]
 pub(crate) mod example;
 pub mod flux;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Answer, Check, Context, Criterion, Need, Reason, Settings, Verdict, ask, catalogue, kinds,
-    view::ReadError,
+    probe, view::ReadError,
 };
 
 const RULES: &str = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
@@ -68,6 +68,55 @@ pub const ACTION_NEEDS: &[(&str, Need)] = &[
         "storage::reconcile",
         Need::verb("patch", &kinds::KUSTOMIZATIONS),
     ),
+    (probe::BEFORE, Need::get(&kinds::CONFIGMAPS)),
+    (probe::BEFORE, Need::get(&kinds::NAMESPACES)),
+    (probe::BEFORE, Need::verb("create", &kinds::NAMESPACES)),
+    (probe::BEFORE, Need::verb("delete", &kinds::NAMESPACES)),
+    (probe::BEFORE, Need::list(&kinds::PODS)),
+    (probe::BEFORE, Need::verb("watch", &kinds::PODS)),
+    (probe::BEFORE, Need::verb("create", &kinds::PODS)),
+    (probe::BEFORE, Need::verb("delete", &kinds::PODS)),
+    (probe::TRAFFIC, Need::get(&kinds::CONFIGMAPS)),
+    (probe::TRAFFIC, Need::get(&kinds::NAMESPACES)),
+    (probe::TRAFFIC, Need::verb("create", &kinds::NAMESPACES)),
+    (probe::TRAFFIC, Need::verb("delete", &kinds::NAMESPACES)),
+    (probe::TRAFFIC, Need::list(&kinds::PODS)),
+    (probe::TRAFFIC, Need::verb("watch", &kinds::PODS)),
+    (probe::TRAFFIC, Need::verb("create", &kinds::PODS)),
+    (probe::TRAFFIC, Need::verb("delete", &kinds::PODS)),
+    (probe::TRAFFIC, Need::get(&kinds::NODES)),
+    (probe::TRAFFIC, Need::get(&kinds::SERVICES)),
+    (probe::VOLUME, Need::get(&kinds::CONFIGMAPS)),
+    (probe::VOLUME, Need::get(&kinds::NAMESPACES)),
+    (probe::VOLUME, Need::verb("create", &kinds::NAMESPACES)),
+    (probe::VOLUME, Need::verb("delete", &kinds::NAMESPACES)),
+    (probe::VOLUME, Need::list(&kinds::PODS)),
+    (probe::VOLUME, Need::verb("watch", &kinds::PODS)),
+    (probe::VOLUME, Need::verb("create", &kinds::PODS)),
+    (probe::VOLUME, Need::verb("delete", &kinds::PODS)),
+    (probe::VOLUME, Need::get(&kinds::STORAGE_CLASSES)),
+    (probe::VOLUME, Need::list(&kinds::STORAGE_CLASSES)),
+    (probe::VOLUME, Need::verb("create", &kinds::STORAGE_CLASSES)),
+    (probe::VOLUME, Need::verb("delete", &kinds::STORAGE_CLASSES)),
+    (probe::VOLUME, Need::list(&kinds::CLAIMS)),
+    (probe::VOLUME, Need::verb("watch", &kinds::CLAIMS)),
+    (probe::VOLUME, Need::verb("create", &kinds::CLAIMS)),
+    (probe::VOLUME, Need::verb("delete", &kinds::CLAIMS)),
+    (probe::VOLUME, Need::list(&kinds::LONGHORN_VOLUMES)),
+    (probe::VOLUME, Need::verb("watch", &kinds::LONGHORN_VOLUMES)),
+    (probe::VOLUME, Need::list(&kinds::LONGHORN_REPLICAS)),
+    (
+        probe::VOLUME,
+        Need::verb("watch", &kinds::LONGHORN_REPLICAS),
+    ),
+    (probe::WORKLOAD, Need::get(&kinds::CONFIGMAPS)),
+    (probe::WORKLOAD, Need::get(&kinds::NAMESPACES)),
+    (probe::WORKLOAD, Need::verb("create", &kinds::NAMESPACES)),
+    (probe::WORKLOAD, Need::verb("delete", &kinds::NAMESPACES)),
+    (probe::WORKLOAD, Need::list(&kinds::PODS)),
+    (probe::WORKLOAD, Need::verb("watch", &kinds::PODS)),
+    (probe::WORKLOAD, Need::verb("create", &kinds::PODS)),
+    (probe::WORKLOAD, Need::verb("delete", &kinds::PODS)),
 ];
 
 /// The checks of this file.
@@ -166,6 +215,13 @@ impl Right {
                 };
                 (settings.lock.namespace.clone(), name)
             }
+            // What actions make for themselves lies in one namespace.
+            "pods" | "persistentvolumeclaims" if matches!(verb, "create" | "delete") => {
+                (settings.probe.namespace.clone(), String::new())
+            }
+            "namespaces" if single => (String::new(), settings.probe.namespace.clone()),
+            "configmaps" if verb == "get" => ("kube-system".into(), String::new()),
+            "services" if verb == "get" => ("default".into(), "kubernetes".into()),
             "services/proxy" => (settings.monitoring.namespace.clone(), String::new()),
             _ if group == kinds::LONGHORN_NODES.group => {
                 (settings.longhorn.namespace.clone(), String::new())

@@ -1,6 +1,9 @@
 //! What holds replicas on the node, and whether volumes have copies on two nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use reports::model::Severity;
 
@@ -12,7 +15,7 @@ use crate::{
         LONGHORN_SETTINGS, LONGHORN_VOLUMES,
     },
     resources::longhorn::{EngineImage, InstanceManager, Replica, Setting, Volume},
-    view::Scope,
+    view::{ReadError, Scope},
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -76,11 +79,12 @@ pub(super) const CHECKS: &[Check] = &[
             Need::list(&LONGHORN_NODES),
             Need::list(&LONGHORN_VOLUMES),
             Need::list(&LONGHORN_REPLICAS),
+            Need::list(&LONGHORN_SETTINGS),
         ],
         awaits: false,
         after: Some("storage::reconcile"),
         criterion: Criterion::Of("2.4"),
-        why: "Volumes made while there was one node have all their copies there. Only copies on two nodes survive the loss of one.",
+        why: "Volumes made while there was one node have all their copies there. Only copies on two nodes survive the loss of one. What Longhorn moves by itself is left to it; the phase `health` looks again.",
         reasons: &[Reason::new(
             "CopiesOnOneNode",
             "Longhorn moves copies where auto-balance is on: kubectl -n {longhorn} patch settings.longhorn.io replica-auto-balance --type merge -p '{\"value\":\"best-effort\"}'; a detached volume is moved once it is attached",
@@ -140,17 +144,7 @@ async fn engine_image(cx: &Context) -> Answer {
         .view
         .list::<EngineImage>(&LONGHORN_ENGINE_IMAGES, Scope::namespace(longhorn))
         .await?;
-    let settings = cx
-        .view
-        .list::<Setting>(&LONGHORN_SETTINGS, Scope::namespace(longhorn))
-        .await
-        .or_else(|error| {
-            if error.is_absent() {
-                Ok(std::sync::Arc::default())
-            } else {
-                Err(error)
-            }
-        })?;
+    let settings = settings(cx).await?;
     let default = settings
         .iter()
         .find(|one| one.metadata.name == "default-engine-image")
@@ -212,6 +206,21 @@ async fn engine_image(cx: &Context) -> Answer {
     Ok(verdict.saw_all(lines))
 }
 
+/// Longhorn's settings; none where the kind is not served.
+async fn settings(cx: &Context) -> Result<Arc<Vec<Setting>>, ReadError> {
+    let place = Scope::namespace(&cx.settings.longhorn.namespace);
+    cx.view
+        .list::<Setting>(&LONGHORN_SETTINGS, place)
+        .await
+        .or_else(|error| {
+            if error.is_absent() {
+                Ok(Arc::default())
+            } else {
+                Err(error)
+            }
+        })
+}
+
 async fn replica_placement(cx: &Context) -> Answer {
     get(cx).await?;
     let place = Scope::namespace(&cx.settings.longhorn.namespace);
@@ -253,7 +262,23 @@ async fn replica_placement(cx: &Context) -> Answer {
             wanting.len()
         )));
     }
-    let lines = single.iter().map(|volume| {
+    // Longhorn moves copies of attached volumes by itself where it is told to, in its own time.
+    let settings = settings(cx).await?;
+    let balances = settings
+        .iter()
+        .find(|one| one.metadata.name == "replica-auto-balance")
+        .is_some_and(|one| one.value.contains("-effort"));
+    let (moving, stuck): (Vec<&&Volume>, Vec<&&Volume>) = single.into_iter().partition(|volume| {
+        let wish = volume.spec.replica_auto_balance.as_str();
+        let balanced = if matches!(wish, "" | "ignored") {
+            balances
+        } else {
+            wish != "disabled"
+        };
+        coming.contains_key(volume.metadata.name.as_str())
+            || (balanced && volume.status.state == "attached")
+    });
+    let line = |volume: &&&Volume| {
         let name = volume.metadata.name.as_str();
         let nodes: Vec<&str> = healthy.get(name).into_iter().flatten().copied().collect();
         let claim = &volume.status.kubernetes_status;
@@ -273,20 +298,26 @@ async fn replica_placement(cx: &Context) -> Answer {
                 ""
             }
         )
-    });
-    Ok(Verdict::fail(
-        "CopiesOnOneNode",
-        format!(
-            "{} of {} volumes have whole copies on one node only, the first is {}",
-            single.len(),
-            wanting.len(),
-            single
-                .first()
-                .map(|one| one.metadata.name.as_str())
-                .unwrap_or_default()
+    };
+    let verdict = match stuck.first() {
+        None => Verdict::pass(format!(
+            "{} of {} volumes that want two copies have them on two nodes; Longhorn moves copies of the others",
+            wanting.len() - moving.len(),
+            wanting.len()
+        )),
+        Some(first) => Verdict::fail(
+            "CopiesOnOneNode",
+            format!(
+                "{} of {} volumes have whole copies on one node only, the first is {}",
+                stuck.len(),
+                wanting.len(),
+                first.metadata.name
+            ),
         ),
-    )
-    .saw_all(lines))
+    };
+    Ok(verdict
+        .saw_all(stuck.iter().map(line))
+        .saw_all(moving.iter().map(line)))
 }
 
 #[cfg(test)]
@@ -429,6 +460,24 @@ mod tests {
             rebuilding.evidence()[0].contains("another is being made"),
             "{:?}",
             rebuilding.evidence()
+        );
+        assert_eq!(rebuilding.outcome(), Outcome::Pass, "Longhorn is at it");
+        let balanced = vec![
+            volume(2),
+            replica("a", "k3s1", since),
+            replica("b", "k3s1", since),
+            object(
+                "Setting",
+                "replica-auto-balance",
+                json!({"value": "best-effort"}),
+            ),
+        ];
+        let balanced = ask("replica_placement", balanced).await;
+        assert_eq!(balanced.outcome(), Outcome::Pass, "{}", balanced.message());
+        assert!(
+            balanced.message().contains("0 of 1"),
+            "{}",
+            balanced.message()
         );
         let one = vec![volume(1), replica("a", "k3s1", since)];
         assert_eq!(

@@ -26,6 +26,8 @@ pub(super) struct Carried {
     pub(super) recorded: BTreeMap<String, String>,
     /// It ended while it was only looking, so there is nothing to resume or to take back.
     pub(super) only_looked: bool,
+    /// What it made for itself was removed again, so that nothing of it is in effect.
+    pub(super) released: bool,
 }
 
 /// Carries an action out and says what came of it.
@@ -65,11 +67,46 @@ pub(super) async fn carry_out(action: &'static Action, cx: &ActionContext) -> Ca
     };
     ended.started = started;
     ended.duration = SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
+    let released = action.act.is_temporary() && release(action, cx, &tally, &mut ended).await;
     ended.requests = tally.count().requests;
     Carried {
         ended,
         recorded,
         only_looked,
+        released,
+    }
+}
+
+/// Removes what a temporary action has made for itself, however it ended; whether nothing of it is left to remove.
+async fn release(
+    action: &'static Action,
+    cx: &ActionContext,
+    tally: &Tally,
+    ended: &mut Ended,
+) -> bool {
+    let work = Meter::count_for(tally.clone(), action.act.release(cx));
+    let result = AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|payload| Err(ActionError::new("Panicked", words(payload.as_ref()))));
+    match result {
+        Ok(removed) => {
+            if !removed.is_empty() {
+                ended
+                    .evidence
+                    .push(format!("removed: {}", removed.join(", ")));
+            }
+            true
+        }
+        Err(error) => {
+            // What it found out holds all the same; `health::nothing_left_behind` and the end of the run look again.
+            tracing::warn!(action = action.id, "its objects were not removed: {error}");
+            ended.evidence.push(format!(
+                "not removed yet, {}: {error}; remove it with --cleanup",
+                error.reason
+            ));
+            false
+        }
     }
 }
 

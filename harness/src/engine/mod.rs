@@ -272,6 +272,7 @@ fn write(
         } => run.all(skip_validation),
         Purpose::Inspect { .. } => run.apply(),
     };
+    run.leave();
     let exit = locked_out(world, &recorder, warned(options, &recorder, ended?));
     // Whoever pressed Ctrl-C does not wait for a server that does not answer.
     let limit = Duration::from_secs(if exit == Exit::Interrupted { 2 } else { 20 });

@@ -90,6 +90,20 @@ impl Run<'_> {
                 ),
             );
         }
+        for action in actions::of(phase) {
+            let message = "left out by --skip-validation".to_owned();
+            let hint = "run without --skip-validation to do it";
+            self.recorder.unasked(
+                action.id,
+                ask::unasked(
+                    Outcome::Skip,
+                    "ValidationSkipped",
+                    message,
+                    hint,
+                    Vec::new(),
+                ),
+            );
+        }
         let kept: Vec<&'static Check> = catalogue::find(KEPT).into_iter().collect();
         self.ask(&kept, self.snapshot(), HashMap::new());
         if self.stop.asked() {
@@ -109,7 +123,14 @@ impl Run<'_> {
     /// One phase: groups of checks with its actions between them, as far as they are selected.
     pub(super) fn phase(&self, phase: Phase, selection: &Selection) -> Result<PhaseState, Halt> {
         let before = self.requests();
-        let selected = |id: &str| selection.takes(id);
+        // A check that rests on temporary objects is nothing without the action that makes them.
+        let borne: Vec<&str> = catalogue::of(phase)
+            .iter()
+            .filter(|check| selection.takes(check.id))
+            .filter_map(|check| check.after)
+            .filter(|id| actions::find(id).is_some_and(|action| action.act.is_temporary()))
+            .collect();
+        let selected = |id: &str| selection.takes(id) || borne.contains(&id);
         let plan = steps(phase);
         let count = plan.iter().map(|step| match step {
             Step::Checks(checks) => checks.iter().filter(|check| selected(check.id)).count(),
@@ -425,6 +446,35 @@ impl Run<'_> {
             settings: Arc::clone(&self.world.settings),
             repository: self.world.repository.clone(),
             report: Arc::new(self.recorder.report()),
+        }
+    }
+
+    /// The end of a run, however it came: what temporary actions have made for themselves goes, namespace and all.
+    pub(super) fn leave(&self) {
+        let temporary = |id: &str| actions::find(id).is_some_and(|one| one.act.is_temporary());
+        let made = self.recorder.report().actions;
+        if !made.iter().any(|record| temporary(&record.id)) {
+            return;
+        }
+        let namespace = &self.world.settings.probe.namespace;
+        let work = phases::temporary::leave(&self.world.client, namespace, &self.run);
+        match self.handle.block_on(work) {
+            Ok(removed) => {
+                // Whatever could not be removed at the time is gone now.
+                let gone = self.recorder.update(|report| {
+                    for record in report.actions.iter_mut().filter(|one| temporary(&one.id)) {
+                        record.state = ActionState::Undone;
+                        record.finished.get_or_insert_with(jiff::Timestamp::now);
+                    }
+                });
+                if let Err(halt) = gone {
+                    tracing::warn!("{}", halt.message);
+                }
+                tracing::debug!("removed at the end: {}", removed.join(", "));
+            }
+            Err(error) => self.recorder.tell(&Event::Warning(format!(
+                "objects of this run are left in namespace {namespace}: {error}; remove them with --cleanup"
+            ))),
         }
     }
 

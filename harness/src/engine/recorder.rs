@@ -172,6 +172,10 @@ impl Recorder {
                     started: Timestamp::now(),
                 };
             }
+            if action.act.is_temporary() {
+                // What an earlier start found out is out of date, and what it left is removed before anything is made.
+                report.actions.retain(|one| one.id != action.id);
+            }
             let open = report
                 .actions
                 .iter()
@@ -199,6 +203,7 @@ impl Recorder {
             ended,
             recorded,
             only_looked,
+            released,
         } = carried;
         let through = matches!(ended.outcome, Outcome::Pass | Outcome::Warn);
         let mut told = None;
@@ -208,7 +213,10 @@ impl Recorder {
             }
             if let Some(record) = open_record(report, action.id) {
                 record.recorded.extend(recorded);
-                if through {
+                if released {
+                    record.state = ActionState::Undone;
+                    record.finished = Some(Timestamp::now());
+                } else if through && !action.act.is_temporary() {
                     record.state = ActionState::Done;
                     record.finished = Some(Timestamp::now());
                 }

@@ -1,8 +1,11 @@
 //! Every action, in the order of the phases.
 
 mod gitops;
+mod health;
 mod join;
 mod reconcile;
+mod network;
+mod pre;
 mod storage;
 
 use checks::Context;
@@ -17,12 +20,10 @@ pub fn of(phase: Phase) -> &'static [Action] {
         Phase::GitopsActivation => gitops::ACTIONS,
         Phase::NodeJoinMonitoring => join::ACTIONS,
         Phase::StorageIntegration => storage::ACTIONS,
-        Phase::PreValidation
-        | Phase::NetworkValidation
-        | Phase::MonitoringIntegration
-        | Phase::SecurityValidation
-        | Phase::PostValidation
-        | Phase::HealthVerification => &[],
+        Phase::PreValidation => pre::ACTIONS,
+        Phase::NetworkValidation => network::ACTIONS,
+        Phase::HealthVerification => health::ACTIONS,
+        Phase::MonitoringIntegration | Phase::SecurityValidation | Phase::PostValidation => &[],
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     apply::{self, Manager},
     auth,
     call::Call,
-    defaults,
+    defaults, pod_security, quota,
     refusal::{Cause, Refusal},
     resource::Resource,
     store::{Key, Store, revision_of},
@@ -133,6 +133,7 @@ impl<'a> Writer<'a> {
         }
         let object = self.prepare(&transaction, body)?;
         validate::new_object(self.resource, &self.call.version, &object)?;
+        self.admit(&transaction, &namespace, &object)?;
         let mut object = object;
         apply::track_update(
             self.resource,
@@ -185,6 +186,37 @@ impl<'a> Writer<'a> {
             auth::fill_secret(transaction, &mut object);
         }
         Ok(object)
+    }
+
+    /// What the admission plugins of the API server say of a new pod: Pod Security, then ResourceQuotas.
+    fn admit(
+        &self,
+        transaction: &Transaction<'_>,
+        namespace: &str,
+        object: &Value,
+    ) -> Result<(), Refusal> {
+        if !self.resource.group.is_empty() || self.resource.plural != "pods" {
+            return Ok(());
+        }
+        let space = transaction.find("", "namespaces", "", namespace);
+        let why = space
+            .and_then(|space| pod_security::refusal(&space, object))
+            .or_else(|| {
+                let quotas = transaction.registry().find("", "resourcequotas")?;
+                let quotas = transaction.all(&quotas, namespace);
+                if quotas.is_empty() {
+                    return None;
+                }
+                let pods = transaction.all(self.resource, namespace);
+                quota::refusal(
+                    quotas.iter().map(AsRef::as_ref),
+                    pods.iter().map(AsRef::as_ref),
+                )
+            });
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        why.map_or(Ok(()), |why| {
+            Err(Refusal::forbidden("", "pods", name, &why))
+        })
     }
 
     fn keep_new(&self, transaction: &mut Transaction<'_>, key: Key, object: Value) -> Arc<Value> {
@@ -351,6 +383,7 @@ impl<'a> Writer<'a> {
         let owners = fields["metadata"]["managedFields"].clone();
         let mut object = self.prepare(&transaction, wanted)?;
         validate::new_object(self.resource, &self.call.version, &object)?;
+        self.admit(&transaction, &namespace, &object)?;
         object["metadata"]["managedFields"] = owners;
         Ok((
             self.keep_new(

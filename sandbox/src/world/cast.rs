@@ -175,7 +175,7 @@ impl Pace {
                 join_step: ms(900),
                 pod_start: ms(1_200),
                 pod_stop: ms(800),
-                probe: ms(1_000),
+                probe: ms(500),
                 heartbeat: ms(10_000),
                 git_interval: ms(10_000),
                 kustomize_interval: ms(30_000),

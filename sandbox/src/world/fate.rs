@@ -206,6 +206,23 @@ impl Fate {
                 );
                 self.present(&CLAIMS, claim, on).await;
             }
+            "probe-namespace-full" => {
+                let space = object("v1", "Namespace", "", "onboarding-probe", json!({}));
+                let quota = object(
+                    "v1",
+                    "ResourceQuota",
+                    "onboarding-probe",
+                    "no-pods",
+                    json!({"spec": {"hard": {"pods": "0"}}}),
+                );
+                if on {
+                    self.present(&kinds::NAMESPACES, space, true).await;
+                    self.present(&QUOTAS, quota, true).await;
+                } else {
+                    self.present(&QUOTAS, quota, false).await;
+                    self.present(&kinds::NAMESPACES, space, false).await;
+                }
+            }
             "quota-exhausted" => {
                 let quota = object(
                     "v1",

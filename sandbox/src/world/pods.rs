@@ -110,7 +110,29 @@ pub(crate) fn running(pod: &Value, host_ip: &str, pod_ip: &str, restarts: i64) -
         .collect();
     // The API server decides this at creation, and it stays.
     let qos = pod["status"]["qosClass"].as_str().unwrap_or("Burstable");
+    // Init containers have ended well by then.
+    let before: Vec<Value> = items(&pod["spec"]["initContainers"])
+        .iter()
+        .map(|container| {
+            json!({
+                "name": container["name"], "image": container["image"],
+                "imageID": image_id(text(&container["image"])),
+                "containerID": container_id(pod, text(&container["name"])),
+                "ready": true, "started": false, "restartCount": 0, "lastState": {},
+                "state": {"waiting": null, "terminated": {
+                    "exitCode": 0, "reason": "Completed", "startedAt": stamp, "finishedAt": stamp,
+                    "containerID": container_id(pod, text(&container["name"])),
+                }},
+            })
+        })
+        .collect();
+    let before = if before.is_empty() {
+        Value::Null
+    } else {
+        before.into()
+    };
     json!({
+        "initContainerStatuses": before,
         "phase": "Running", "hostIP": host_ip, "hostIPs": [{"ip": host_ip}], "podIP": pod_ip,
         "podIPs": [{"ip": pod_ip}], "qosClass": qos, "startTime": stamp,
         "conditions": [
@@ -118,6 +140,25 @@ pub(crate) fn running(pod: &Value, host_ip: &str, pod_ip: &str, restarts: i64) -
             ready("PodScheduled"),
         ],
         "containerStatuses": containers, "reason": null, "message": null,
+    })
+}
+
+/// The status of a pod that has lived longer than it asked for.
+pub(crate) fn overdue(pod: &Value) -> Value {
+    let stamp = now();
+    let mut statuses = pod["status"]["containerStatuses"].clone();
+    for status in statuses.as_array_mut().into_iter().flatten() {
+        let started = status["state"]["running"]["startedAt"].clone();
+        status["ready"] = false.into();
+        status["started"] = false.into();
+        status["state"] = json!({"terminated": {
+            "exitCode": 137, "reason": "Error", "startedAt": started, "finishedAt": stamp,
+        }});
+    }
+    json!({
+        "phase": "Failed", "reason": "DeadlineExceeded",
+        "message": "Pod was active on the node longer than the specified deadline",
+        "containerStatuses": statuses,
     })
 }
 

@@ -12,6 +12,9 @@ use crate::world::{
 };
 
 pub(crate) fn schedule(scene: &Scene<'_>, changes: &mut Vec<Change>) {
+    if scene.fault("scheduler-stuck") {
+        return;
+    }
     let all = scene.list(&PODS);
     let nodes: Vec<Arc<Value>> = scene
         .list(&NODES)

@@ -5,9 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde_json::{Value, json};
 
 use crate::world::{
-    kinds::{ATTACHMENTS, CLAIMS, NODES, PODS},
+    kinds::{ATTACHMENTS, CLAIMS, NODES, PODS, VOLUMES},
+    longhorn,
     make::{
-        condition, controller_uid, deleting, items, name, namespace, text, uid_of, would_change,
+        age, condition, controller_uid, deleting, items, name, namespace, text, uid_of,
+        would_change,
     },
     pods,
     scene::{Change, Scene},
@@ -45,6 +47,8 @@ pub(crate) fn pods(scene: &Scene<'_>, node_name: &str, changes: &mut Vec<Change>
             }
         } else if pods::is_finished(pod) {
             continue;
+        } else if is_overdue(pod) {
+            changes.push(Change::status(&PODS, pod, pods::overdue(pod)));
         } else if text(&pod["status"]["phase"]) == "Running" {
             watch_over(scene, &node, pod, changes);
         } else if can_start(scene, &node, pod, changes) {
@@ -53,28 +57,67 @@ pub(crate) fn pods(scene: &Scene<'_>, node_name: &str, changes: &mut Vec<Change>
     }
 }
 
-/// Whether network and volumes of a pod are there. Says ContainerCreating meanwhile.
+/// Whether a pod has lived longer than it asked for.
+fn is_overdue(pod: &Value) -> bool {
+    pod["spec"]["activeDeadlineSeconds"]
+        .as_f64()
+        .is_some_and(|limit| {
+            age(text(&pod["metadata"]["creationTimestamp"])).is_some_and(|age| age > limit)
+        })
+}
+
+/// Whether network, volumes and images of a pod are there. Says ContainerCreating, or why not, meanwhile.
 fn can_start(scene: &Scene<'_>, node: &Value, pod: &Value, changes: &mut Vec<Change>) -> bool {
     let host = pod["spec"]["hostNetwork"] == true;
     let network = host || (machine::state(node) >= 6 && !no_network(scene, node));
-    if network && volumes_ready(scene, node, pod) {
+    let there = network && volumes_ready(scene, node, pod);
+    let image = text(&pod["spec"]["containers"][0]["image"]);
+    let pulled = is_pulled(scene, node, pod, image);
+    if there && pulled {
         return true;
     }
-    let creating: Vec<Value> = items(&pod["spec"]["containers"])
-        .iter()
-        .map(|container| {
-            json!({
-                "name": container["name"], "image": container["image"], "imageID": "", "ready": false,
-                "started": false, "restartCount": 0, "lastState": {},
-                "state": {"waiting": {"reason": "ContainerCreating"}},
-            })
+    let waiting = if there {
+        json!({
+            "reason": "ImagePullBackOff",
+            "message": format!("Back-off pulling image \"{image}\": ErrImagePull: failed to pull and unpack image \
+                                \"{image}\": dial tcp: i/o timeout"),
         })
-        .collect();
-    let status = json!({"phase": "Pending", "containerStatuses": creating});
+    } else if items(&pod["spec"]["initContainers"]).is_empty() {
+        json!({"reason": "ContainerCreating", "message": null})
+    } else {
+        json!({"reason": "PodInitializing", "message": null})
+    };
+    let waiting = |container: &Value| {
+        json!({
+            "name": container["name"], "image": container["image"], "imageID": "", "ready": false,
+            "started": false, "restartCount": 0, "lastState": {}, "state": {"waiting": waiting},
+        })
+    };
+    let mut status = json!({"phase": "Pending"});
+    for (kind, told) in [
+        ("initContainers", "initContainerStatuses"),
+        ("containers", "containerStatuses"),
+    ] {
+        let all: Vec<Value> = items(&pod["spec"][kind]).iter().map(waiting).collect();
+        if !all.is_empty() {
+            status[told] = all.into();
+        }
+    }
     if would_change(&pod["status"], &status) {
         changes.push(Change::status(&PODS, pod, status));
     }
     false
+}
+
+/// Whether the node has the image, or can fetch it. What a controller made is taken to be there.
+fn is_pulled(scene: &Scene<'_>, node: &Value, pod: &Value, image: &str) -> bool {
+    let here = name(node) == scene.cast.node && scene.fault("image-pull-fails-on-node");
+    let has = || {
+        items(&node["status"]["images"])
+            .iter()
+            .any(|it| items(&it["names"]).iter().any(|name| name == image))
+    };
+    !here || !controller_uid(pod).is_empty() || has()
 }
 
 fn no_network(scene: &Scene<'_>, node: &Value) -> bool {
@@ -96,7 +139,8 @@ fn volumes_ready(scene: &Scene<'_>, node: &Value, pod: &Value) -> bool {
         if claim["status"]["phase"] != "Bound" {
             return false;
         }
-        claim["spec"]["storageClassName"] != "longhorn"
+        let volume = scene.get(&VOLUMES, "", text(&claim["spec"]["volumeName"]));
+        volume.is_none_or(|volume| volume["spec"]["csi"]["driver"] != longhorn::DRIVER)
             || attachments.iter().any(|attachment| {
                 attachment["spec"]["nodeName"] == name(node)
                     && attachment["spec"]["source"]["persistentVolumeName"]

@@ -14,12 +14,31 @@ use crate::world::{
 
 use super::machine;
 
-/// Tries one target from a pod on `from`; what it saw, or why it failed.
-pub(crate) fn reach(scene: &Scene<'_>, from: &str, target: &str) -> Result<String, String> {
-    if let Some(host) = target.strip_prefix("dns:") {
-        return resolve(scene, from, host).map(|address| address.to_string());
+/// Tries one target from a pod on `from`: the word for what came of it, and what busybox's tools would say.
+pub(crate) fn reach(scene: &Scene<'_>, from: &str, target: &str) -> (&'static str, String) {
+    let tried = if let Some(host) = target.strip_prefix("dns:") {
+        resolve(scene, from, host).map(|address| address.to_string())
+    } else {
+        tcp(scene, from, target.strip_prefix("tcp://").unwrap_or(target))
+    };
+    match tried {
+        Ok(said) => ("ok", said),
+        Err(said) => {
+            let word = if said.contains("refused") {
+                "refused"
+            } else if said.contains("timed out") {
+                "timeout"
+            } else if said.contains("can't") {
+                "noname"
+            } else {
+                "failed"
+            };
+            (word, said)
+        }
     }
-    let place = target.strip_prefix("tcp://").unwrap_or(target);
+}
+
+fn tcp(scene: &Scene<'_>, from: &str, place: &str) -> Result<String, String> {
     let (host, port) = place.rsplit_once(':').ok_or("no port given")?;
     let port: u16 = port.parse().map_err(|_| format!("not a port: {port}"))?;
     let address = match host.parse() {
@@ -29,14 +48,25 @@ pub(crate) fn reach(scene: &Scene<'_>, from: &str, target: &str) -> Result<Strin
     connect(scene, from, address, port).map(|()| "connected".to_owned())
 }
 
+/// Whether a fault strikes pods on the new node, and this one is there.
+fn on_node(scene: &Scene<'_>, from: &str, fault: &str) -> bool {
+    from == scene.cast.node && scene.fault(fault)
+}
+
 /// Asks the cluster's DNS.
 fn resolve(scene: &Scene<'_>, from: &str, host: &str) -> Result<Ipv4Addr, String> {
     let dns: Ipv4Addr = DNS_ADDRESS
         .parse()
         .map_err(|_| "no DNS address".to_owned())?;
-    connect(scene, from, dns, 53)
-        .map_err(|_| "connection timed out; no servers could be reached".to_owned())?;
+    let unreachable = || ";; connection timed out; no servers could be reached".to_owned();
+    if on_node(scene, from, "dns-blocked-on-node") {
+        return Err(unreachable());
+    }
+    connect(scene, from, dns, 53).map_err(|_| unreachable())?;
     let bare = host.trim_end_matches('.');
+    if scene.fault("dns-zone-broken") && bare.ends_with("cluster.local") {
+        return Err(format!("** server can't find {host}: NXDOMAIN"));
+    }
     if let Some(service) = bare
         .strip_suffix(".svc.cluster.local")
         .or_else(|| bare.strip_suffix(".svc"))
@@ -67,12 +97,17 @@ fn resolve(scene: &Scene<'_>, from: &str, host: &str) -> Result<Ipv4Addr, String
 }
 
 fn connect(scene: &Scene<'_>, from: &str, address: Ipv4Addr, port: u16) -> Result<(), String> {
-    let timed_out = || Err("connection timed out".to_owned());
+    let timed_out = || Err("nc: timed out".to_owned());
     if let Some(node) = scene.cast.node_at(address) {
+        if port == 6443 && on_node(scene, from, "api-blocked-for-pods-on-node") {
+            return timed_out();
+        }
         return if listens(scene, node, port) {
             Ok(())
         } else {
-            Err("connection refused".to_owned())
+            Err(format!(
+                "nc: can't connect to remote host ({address}): Connection refused"
+            ))
         };
     }
     if let Some(service) = scene
@@ -80,6 +115,9 @@ fn connect(scene: &Scene<'_>, from: &str, address: Ipv4Addr, port: u16) -> Resul
         .iter()
         .find(|it| text(&it["spec"]["clusterIP"]) == address.to_string())
     {
+        if on_node(scene, from, "service-rules-lost-on-node") {
+            return timed_out();
+        }
         return through(scene, from, service, port);
     }
     if let Some(pod) = scene
@@ -90,7 +128,10 @@ fn connect(scene: &Scene<'_>, from: &str, address: Ipv4Addr, port: u16) -> Resul
         return to_pod(scene, from, pod, port);
     }
     let octets = address.octets();
-    if octets[0] == 10 || scene.fault("egress-blocked") {
+    let blocked = scene.fault("egress-blocked")
+        || scene.fault("registry-blocked")
+        || on_node(scene, from, "egress-blocked-on-node");
+    if octets[0] == 10 || blocked {
         return timed_out();
     }
     Ok(())
@@ -102,7 +143,7 @@ fn through(scene: &Scene<'_>, from: &str, service: &Value, port: u16) -> Result<
         .iter()
         .any(|it| it["port"] == port)
     {
-        return Err("connection refused".to_owned());
+        return Err("nc: can't connect to remote host: Connection refused".to_owned());
     }
     if name(service) == "kubernetes" && namespace(service) == "default" {
         return Ok(());
@@ -126,7 +167,7 @@ fn through(scene: &Scene<'_>, from: &str, service: &Value, port: u16) -> Result<
     if reached {
         Ok(())
     } else {
-        Err("connection timed out".to_owned())
+        Err("nc: timed out".to_owned())
     }
 }
 
@@ -135,7 +176,7 @@ fn to_pod(scene: &Scene<'_>, from: &str, pod: &Arc<Value>, port: u16) -> Result<
         return Err("no route to host".to_owned());
     }
     if !crosses(scene, from, text(&pod["spec"]["nodeName"])) {
-        return Err("connection timed out".to_owned());
+        return Err("nc: timed out".to_owned());
     }
     let mut ports = items(&pod["spec"]["containers"])
         .iter()
@@ -144,7 +185,7 @@ fn to_pod(scene: &Scene<'_>, from: &str, pod: &Arc<Value>, port: u16) -> Result<
     if ports.peek().is_none() || ports.any(|it| it["containerPort"] == port) {
         Ok(())
     } else {
-        Err("connection refused".to_owned())
+        Err("nc: can't connect to remote host: Connection refused".to_owned())
     }
 }
 

@@ -70,6 +70,13 @@ pub(crate) fn status(scene: &Scene<'_>, name: &str) -> Value {
         allocatable["pods"] = "30".into();
     }
     allocatable["ephemeral-storage"] = "98672037776".into();
+    let mut images =
+        vec![json!({"names": ["docker.io/rancher/mirrored-pause:3.6"], "sizeBytes": 301_463})];
+    if name == cast.control_plane {
+        // local-path-provisioner has run its helper pods there.
+        let busybox = "docker.io/rancher/mirrored-library-busybox:1.36.1";
+        images.insert(0, json!({"names": [busybox], "sizeBytes": 2_158_744}));
+    }
     json!({
         "capacity": capacity, "allocatable": allocatable,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
@@ -79,10 +86,7 @@ pub(crate) fn status(scene: &Scene<'_>, name: &str) -> Value {
             "osImage": "Debian GNU/Linux 12 (bookworm)", "containerRuntimeVersion": "containerd://2.1.4-k3s1",
             "kubeletVersion": version, "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64",
         },
-        "images": [
-            {"names": ["docker.io/rancher/mirrored-library-busybox:1.36.1"], "sizeBytes": 2_158_744},
-            {"names": ["docker.io/rancher/mirrored-pause:3.6"], "sizeBytes": 301_463},
-        ],
+        "images": images,
     })
 }
 

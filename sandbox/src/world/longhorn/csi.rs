@@ -268,8 +268,9 @@ fn settle(
         }
         return;
     }
-    let plugin =
-        pod_on(scene, node, "app", "longhorn-csi-plugin").is_some_and(|pod| pods::is_ready(&pod));
+    let plugin = !(node == scene.cast.node && scene.fault("longhorn-attach-fails-on-node"))
+        && pod_on(scene, node, "app", "longhorn-csi-plugin")
+            .is_some_and(|pod| pods::is_ready(&pod));
     if text(&held["spec"]["nodeID"]).is_empty() && plugin && instance_manager_ready(scene, node) {
         changes.push(Change::spec(
             &LH_VOLUMES,

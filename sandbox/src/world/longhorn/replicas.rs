@@ -188,6 +188,7 @@ fn live(
             json!({"spec": {"failedAt": "", "healthyAt": ""}}),
         ));
     } else if text(&spec["healthyAt"]).is_empty()
+        && !(node == scene.cast.node && scene.fault("longhorn-copies-stuck-on-node"))
         && runs
         && in_use
         && attached

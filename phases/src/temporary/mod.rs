@@ -1,0 +1,488 @@
+//! Objects that live only as long as an action: pods that try something, and what these need.
+//!
+//! Everything carries the label of the run and ends by itself: pods have a deadline, and nothing restarts them. An
+//! action that makes such objects gives them back in [`Act::release`](crate::Act::release), which is called however it
+//! ended; the namespace goes when the run ends ([`leave`]). What a killed run leaves is found again by its label.
+
+pub(crate) mod pod;
+mod refusal;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::time::Duration;
+
+use checks::{
+    Context, Reason,
+    kinds::{CLAIMS, CONFIGMAPS, Kind, NAMESPACES, PODS, STORAGE_CLASSES},
+    probe::{MANAGED, RUN, helper_image},
+    view::{View, encode},
+};
+use http::Request;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::Client;
+use serde_json::{Value, json};
+
+use crate::{
+    ActionContext, ActionError, Done,
+    flux::FIELD_MANAGER,
+    wait::{Look, Unmet, Wait},
+};
+pub(crate) use watch::{Step, ended, pods_until, serving};
+
+/// The label that names the action that made an object.
+const ACTION: &str = "onboarding/action";
+/// How long one removal may take in all: whoever pressed Ctrl-C waits for it.
+const REMOVAL: Duration = Duration::from_secs(10);
+
+/// What every action with pods of its own needs.
+macro_rules! pod_needs {
+    ($($more:expr),* $(,)?) => {
+        &[
+            checks::Need::get(&checks::kinds::CONFIGMAPS),
+            checks::Need::get(&checks::kinds::NAMESPACES),
+            checks::Need::verb("create", &checks::kinds::NAMESPACES),
+            checks::Need::verb("delete", &checks::kinds::NAMESPACES),
+            checks::Need::list(&checks::kinds::PODS),
+            checks::Need::verb("watch", &checks::kinds::PODS),
+            checks::Need::verb("create", &checks::kinds::PODS),
+            checks::Need::verb("delete", &checks::kinds::PODS),
+            $($more),*
+        ]
+    };
+}
+pub(crate) use pod_needs;
+
+/// The reasons of every action with pods of its own.
+pub(crate) const REASONS: &[Reason] = refusal::REFUSALS;
+
+/// The kinds that are made, in the order in which they are removed.
+const KINDS: [&Kind; 3] = [&PODS, &CLAIMS, &STORAGE_CLASSES];
+
+/// The labels of an object that an action of this run makes.
+pub(crate) fn labels(cx: &ActionContext, action: &str) -> Value {
+    let (key, value) = MANAGED.split_once('=').unwrap_or((MANAGED, ""));
+    json!({key: value, RUN: cx.run, ACTION: action.replace("::", ".")})
+}
+
+/// A name that no other object has: what it is for, the run, and four digits.
+pub(crate) fn unique(cx: &ActionContext, purpose: &str) -> String {
+    format!("{purpose}-{}-{:04x}", cx.run, fastrand::u16(..))
+}
+
+/// A view for single looks at things that are not awaited.
+pub(crate) fn once(cx: &ActionContext) -> Context {
+    Context {
+        view: View::snapshot(cx.checks.view.reader().clone()),
+        ..cx.checks.clone()
+    }
+}
+
+/// The image of pods: the configured one, else the one that local-path-provisioner uses for its helper pods, which
+/// every node of a k3s cluster can have and most have already.
+pub(crate) async fn image(cx: &ActionContext) -> Result<String, ActionError> {
+    let configured = &cx.checks.settings.probe.image;
+    if !configured.is_empty() {
+        return Ok(configured.clone());
+    }
+    let found = once(cx)
+        .view
+        .find::<ConfigMap>(&CONFIGMAPS, "kube-system", "local-path-config")
+        .await?;
+    found
+        .as_ref()
+        .and_then(|map| map.data.as_ref()?.get("helperPod.yaml"))
+        .and_then(|text| helper_image(text))
+        .ok_or_else(|| {
+            ActionError::new(
+                "NoImage",
+                "no image for probe pods: [probe] image is empty, and ConfigMap kube-system/local-path-config names none",
+            )
+        })
+}
+
+/// The domain in which the cluster's names lie: `cluster.local` unless k3s was started with another.
+pub(crate) async fn domain(cx: &ActionContext) -> Result<String, ActionError> {
+    let found = once(cx)
+        .view
+        .find::<ConfigMap>(&CONFIGMAPS, "kube-system", "cluster-dns")
+        .await?;
+    let told = found.and_then(|map| map.data.as_ref()?.get("clusterDomain").cloned());
+    Ok(told.unwrap_or_else(|| "cluster.local".to_owned()))
+}
+
+/// The manifest of the namespace of our own.
+pub(crate) fn namespace(cx: &ActionContext) -> Value {
+    let mut labels = labels(cx, "run");
+    for mode in ["enforce", "audit", "warn"] {
+        labels[format!("pod-security.kubernetes.io/{mode}")] = "restricted".into();
+    }
+    json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": cx.checks.settings.probe.namespace, "labels": labels},
+    })
+}
+
+/// Begins: what an earlier start of this run has left goes, and the namespace is there. One that somebody has prepared
+/// is used as it is.
+pub(crate) async fn begin(cx: &ActionContext, id: &str) -> Result<(), ActionError> {
+    if cx.checks.report.resumed > 0 {
+        remove(
+            &cx.client,
+            &cx.checks.settings.probe.namespace,
+            &cx.run,
+            Some(id),
+        )
+        .await?;
+    }
+    let name = cx.checks.settings.probe.namespace.as_str();
+    let wait = Wait {
+        id,
+        view: &cx.checks.view,
+        deadline: cx.deadline,
+        poll: cx.checks.settings.poll.0,
+        observer: cx.observer.as_ref(),
+        stop: &cx.stop,
+    };
+    let met = wait
+        .until(|| async {
+            // A new view each time: it is asked only here, and a watch of namespaces would be a right more.
+            let found = once(cx).view.find::<Namespace>(&NAMESPACES, "", name).await;
+            match found {
+                Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => {
+                    Look::NotYet(format!(
+                        "namespace {name} is being deleted, and must be gone before it is made anew"
+                    ))
+                }
+                Ok(Some(_)) => Look::Done(()),
+                Ok(None) => match create(cx, &NAMESPACES, "", &namespace(cx)).await {
+                    Ok(()) => Look::Done(()),
+                    Err(error) => Look::Never(error),
+                },
+                Err(error) if error.may_pass() => Look::NotYet(error.to_string()),
+                Err(error) => Look::Never(ActionError::from(error)),
+            }
+        })
+        .await;
+    match met {
+        Ok(()) => Ok(()),
+        Err(Unmet::Never(error)) => Err(error),
+        Err(Unmet::Deadline(seen)) => Err(ActionError::new("NamespaceTerminating", seen)),
+        Err(Unmet::Stopped(seen)) => Err(interrupted().saw(seen)),
+    }
+}
+
+pub(crate) fn interrupted() -> ActionError {
+    ActionError::new("Interrupted", "the run was asked to end")
+}
+
+/// The path of a kind's collection. The kinds here have one version.
+fn collection(kind: &Kind, namespace: &str) -> String {
+    let version = kind.versions.first().copied().unwrap_or("v1");
+    let root = if kind.group.is_empty() {
+        format!("/api/{version}")
+    } else {
+        format!("/apis/{}/{version}", kind.group)
+    };
+    if kind.namespaced {
+        format!("{root}/namespaces/{namespace}/{}", kind.plural)
+    } else {
+        format!("{root}/{}", kind.plural)
+    }
+}
+
+/// Creates an object. Its name is given, so that one that was not answered may be sent again: that it exists already
+/// means that it had arrived.
+pub(crate) async fn create(
+    cx: &ActionContext,
+    kind: &'static Kind,
+    namespace: &str,
+    object: &Value,
+) -> Result<(), ActionError> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let what = format!("{} {name}", kind.name());
+    let path = format!(
+        "{}?fieldManager={FIELD_MANAGER}",
+        collection(kind, namespace)
+    );
+    let mut pause = Duration::from_millis(100);
+    for attempt in 0.. {
+        let request = Request::post(&path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::ACCEPT, "application/json")
+            .body(object.to_string().into_bytes())
+            .map_err(|error| ActionError::new("Malformed", format!("{what}: {error}")))?;
+        let error = match cx.client.request::<Value>(request).await {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => return Ok(()),
+            Err(error) => error,
+        };
+        tracing::debug!("creating {what}, attempt {attempt}: {error}");
+        let passing = match &error {
+            kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
+            _ => true,
+        };
+        if !passing || attempt >= 6 || cx.stop.asked() {
+            return Err(refusal::meaning(&what, &error));
+        }
+        tokio::time::sleep(pause / 2 + pause.mul_f64(fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(Duration::from_secs(3));
+    }
+    Err(ActionError::new(
+        "ServerError",
+        format!("{what} could not be created"),
+    ))
+}
+
+/// Removes what a run has made for itself, but for its namespace: of one action, or of all. Says what was removed.
+///
+/// # Errors
+/// Something could not be listed or deleted; the rest is tried all the same.
+pub async fn remove(
+    client: &Client,
+    namespace: &str,
+    run: &str,
+    action: Option<&str>,
+) -> Result<Vec<String>, ActionError> {
+    let mut selector = format!("{RUN}={run}");
+    if let Some(action) = action {
+        selector.push_str(&format!(",{ACTION}={}", action.replace("::", ".")));
+    }
+    // Only the test volume needs more than pods, and what is not needed is not asked.
+    let kinds = if action.is_none_or(|action| action == checks::probe::VOLUME) {
+        &KINDS[..]
+    } else {
+        &KINDS[..1]
+    };
+    let work = async {
+        let mut removed = Vec::new();
+        let mut trouble = None;
+        for kind in kinds {
+            let path = format!(
+                "{}?labelSelector={}",
+                collection(kind, namespace),
+                encode(&selector)
+            );
+            match each(client, kind, namespace, &path).await {
+                Ok(names) => removed.extend(names),
+                Err(error) => {
+                    trouble.get_or_insert(error);
+                }
+            }
+        }
+        trouble.map_or(Ok(removed), Err)
+    };
+    match tokio::time::timeout(REMOVAL, work).await {
+        Ok(result) => result,
+        Err(_) => Err(ActionError::new(
+            "TimedOut",
+            format!("objects of run {run} could not be removed in time"),
+        )),
+    }
+}
+
+async fn each(
+    client: &Client,
+    kind: &Kind,
+    namespace: &str,
+    path: &str,
+) -> Result<Vec<String>, ActionError> {
+    let what = kind.name();
+    let list: Value = send(client, "GET", path, Vec::new(), &what).await?;
+    let mut removed = Vec::new();
+    let mut trouble = None;
+    for object in list["items"].as_array().into_iter().flatten() {
+        let metadata = &object["metadata"];
+        let name = metadata["name"].as_str().unwrap_or_default();
+        if metadata.get("deletionTimestamp").is_some() {
+            continue;
+        }
+        match delete(client, kind, namespace, name, &metadata["uid"]).await {
+            Ok(()) => removed.push(format!("{} {name}", kind.kind)),
+            Err(error) => {
+                trouble.get_or_insert(error);
+            }
+        }
+    }
+    trouble.map_or(Ok(removed), Err)
+}
+
+/// Deletes exactly this object; one that is gone already is fine.
+async fn delete(
+    client: &Client,
+    kind: &Kind,
+    namespace: &str,
+    name: &str,
+    uid: &Value,
+) -> Result<(), ActionError> {
+    let path = format!("{}/{name}", collection(kind, namespace));
+    let options = json!({
+        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+        "preconditions": {"uid": uid},
+    });
+    let what = format!("{} {name}", kind.name());
+    match send(
+        client,
+        "DELETE",
+        &path,
+        options.to_string().into_bytes(),
+        &what,
+    )
+    .await
+    {
+        Err(error) if error.reason == "NotFound" => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Sends what may be sent again: a look, or a deletion that names the object's UID.
+async fn send(
+    client: &Client,
+    method: &str,
+    path: &str,
+    body: Vec<u8>,
+    what: &str,
+) -> Result<Value, ActionError> {
+    let mut pause = Duration::from_millis(100);
+    for attempt in 0.. {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::ACCEPT, "application/json")
+            .body(body.clone())
+            .map_err(|error| ActionError::new("Malformed", format!("{what}: {error}")))?;
+        let error = match client.request::<Value>(request).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let passing = match &error {
+            kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
+            _ => true,
+        };
+        if !passing || attempt >= 6 {
+            return Err(refusal::meaning(what, &error));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+    Err(ActionError::new(
+        "ServerError",
+        format!("{what} could not be reached"),
+    ))
+}
+
+/// The end of a run: everything of it goes, and the namespace if this run has made it and no other uses it. Says what
+/// was removed; does not wait until it is gone.
+///
+/// # Errors
+/// Something could not be listed or deleted.
+pub async fn leave(
+    client: &Client,
+    namespace: &str,
+    run: &str,
+) -> Result<Vec<String>, ActionError> {
+    let mut removed = remove(client, namespace, run, None).await?;
+    removed.extend(leave_namespace(client, namespace, run).await?);
+    Ok(removed)
+}
+
+/// Deletes the namespace if this run has made it and no other run has pods in it.
+pub(crate) async fn leave_namespace(
+    client: &Client,
+    namespace: &str,
+    run: &str,
+) -> Result<Option<String>, ActionError> {
+    let path = format!("{}/{namespace}", collection(&NAMESPACES, ""));
+    let work = async {
+        let what = format!("namespace {namespace}");
+        let found = match send(client, "GET", &path, Vec::new(), &what).await {
+            Err(error) if error.reason == "NotFound" => return Ok(None),
+            other => other?,
+        };
+        let metadata = &found["metadata"];
+        if metadata["labels"][RUN] != run || metadata.get("deletionTimestamp").is_some() {
+            return Ok(None);
+        }
+        let others = format!(
+            "{}?labelSelector={}",
+            collection(&PODS, namespace),
+            encode(&format!("{MANAGED},{RUN}!={run}"))
+        );
+        let others: Value = send(client, "GET", &others, Vec::new(), "pods").await?;
+        if others["items"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty())
+        {
+            return Ok(None);
+        }
+        delete(client, &NAMESPACES, "", namespace, &metadata["uid"]).await?;
+        Ok(Some(format!("Namespace {namespace}")))
+    };
+    match tokio::time::timeout(REMOVAL, work).await {
+        Ok(result) => result,
+        Err(_) => Err(ActionError::new(
+            "TimedOut",
+            format!("namespace {namespace} could not be removed in time"),
+        )),
+    }
+}
+
+/// What the actions of a run give back: their pods and what belongs to these.
+pub(crate) async fn release(cx: &ActionContext, id: &str) -> Result<Vec<String>, ActionError> {
+    remove(
+        &cx.client,
+        &cx.checks.settings.probe.namespace,
+        &cx.run,
+        Some(id),
+    )
+    .await
+}
+
+/// A pod that tries targets.
+pub(crate) struct Work {
+    /// The node that it runs on.
+    pub(crate) node: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its manifest.
+    pub(crate) pod: Value,
+    /// What it tries.
+    pub(crate) targets: Vec<pod::Target>,
+}
+
+/// Creates a pod in the namespace of our own.
+pub(crate) async fn create_pod(cx: &ActionContext, pod: &Value) -> Result<(), ActionError> {
+    create(cx, &PODS, &cx.checks.settings.probe.namespace, pod).await
+}
+
+/// Runs pods that try targets, side by side, and adds what they found to what is recorded.
+pub(crate) async fn probe(
+    cx: &ActionContext,
+    id: &str,
+    work: Vec<Work>,
+    mut done: Done,
+) -> Result<Done, ActionError> {
+    for one in &work {
+        create_pod(cx, &one.pod).await?;
+    }
+    let names: Vec<String> = work.iter().map(|one| one.name.clone()).collect();
+    let reports = pods_until(cx, id, &names, cx.deadline, watch::ended).await?;
+    let (mut tried, mut reached) = (0, 0);
+    for (one, report) in work.iter().zip(reports) {
+        for (key, finding) in pod::findings(&one.node, &one.targets, &report.message)? {
+            tried += 1;
+            reached += usize::from(finding.word == checks::probe::Word::Ok);
+            let text = serde_json::to_string(&finding)
+                .map_err(|error| ActionError::new("Malformed", error.to_string()))?;
+            done = done.saw(finding.line()).record(key, text);
+        }
+    }
+    done.message = format!("{reached} of {tried} targets were reached");
+    Ok(done)
+}
+
+/// A manifest as a plan shows it.
+pub(crate) fn shown(manifest: &Value) -> String {
+    format!("create {manifest:#}")
+}
