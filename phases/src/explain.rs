@@ -37,6 +37,31 @@ const DONE: &[(&str, &str)] = &[
         "Writes the same request on the GitRepository and on the Kustomization again, now that Longhorn knows the node. \
          Whether the request was handled is asked by the check storage::gitops_applied.",
     ),
+    (
+        "pre::probe_pod",
+        "Makes the namespace of [probe] unless it is there, and in it one pod on {control_plane} that keeps to the \
+         level restricted of Pod Security, has no token and ends by itself. The pod tries names and the way out with \
+         busybox's tools and reports in its termination message, so that no right to exec is needed; then it is \
+         deleted.",
+    ),
+    (
+        "network::probe_pods",
+        "Starts a pod on each of the two nodes that listens, waits until both are Ready, then one on each that tries \
+         the other's listener; the one on {node} also tries a Service, a name, the API server and the way out. They \
+         report in their termination messages and are deleted, however it went.",
+    ),
+    (
+        "health::test_volume",
+        "Creates a StorageClass like the configured one with two replicas, a claim of 64 MiB and a pod on {node} \
+         whose first container writes and reads back and whose second one keeps the volume attached. Follows claim, \
+         pod and Longhorn's volume until it is healthy on two nodes, then deletes all of it; Longhorn removes the \
+         volume.",
+    ),
+    (
+        "health::test_workload",
+        "Creates an ordinary pod that may only go to {node} by node affinity and leaves it to the scheduler. It is \
+         deleted once it has ended or one minute is over, and the namespace with it if this run has made it.",
+    ),
 ];
 
 /// How an action is done, in one to three sentences.

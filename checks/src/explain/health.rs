@@ -34,11 +34,30 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     ),
     (
         "health::monitoring_both",
-        "Takes node-exporter's targets from Prometheus and looks for one with the health up on each node of the cluster.",
+        "Takes node-exporter's targets from Prometheus and looks for one with the health up on each node of the \
+         cluster.",
     ),
     (
         "health::ingress_on_node",
         "Dials both node ports at the new node's InternalIP from this machine, the first with an HTTP request, and judges \
          by the Service's traffic policy.",
+    ),
+    (
+        "health::storage_redundancy",
+        "Reads what the action health::test_volume wrote down: a claim of a class with two replicas must be bound, \
+         its pod on {node} must write and read back, and Longhorn must call the volume healthy with whole replicas \
+         on two nodes. Volumes that were there before and are still copied to a second node are a warning, with the \
+         percentage that their engine reports.",
+    ),
+    (
+        "health::workload_on_node",
+        "Reads what the action health::test_workload wrote down: the scheduler must place an ordinary pod, which \
+         tolerates nothing, on {node}, and its container must end well. Where somebody has tainted the node on \
+         purpose, that is a warning.",
+    ),
+    (
+        "health::nothing_left_behind",
+        "Looks for pods, claims, volumes, StorageClasses and the namespace that carry the label of this run, and \
+         waits until they are gone. A namespace that somebody else has prepared does not count.",
     ),
 ];

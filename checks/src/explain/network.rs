@@ -51,5 +51,33 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
         "Looks for Deployments, DaemonSets and StatefulSets with a container of the image tailscale. One of them must be \
          available and name in TS_ROUTES a range that holds the InternalIP of the node. Whether the tailnet has approved \
          that route cannot be seen from the cluster; where no such workload runs there is nothing to ask.",
+        "network::pod_to_pod_from_control_plane",
+        "Reads what the action network::probe_pods wrote down: a pod on {control_plane} opens a TCP connection to a \
+         pod on {node} that was Ready before and listened all the time. Three tries with a pause, each with a limit \
+         of its own; refused and no answer are two reasons.",
+    ),
+    (
+        "network::pod_to_pod_from_node",
+        "The same connection in the other direction: from a pod on {node} to one on {control_plane}. Only both \
+         together prove the overlay, since a firewall may let traffic out and not in.",
+    ),
+    (
+        "network::service_from_node",
+        "A pod on {node} opens a connection to the cluster address of the Service default/kubernetes, which every \
+         cluster has. Its endpoint is the API server, so that this asks for the rules of kube-proxy and not for the \
+         overlay.",
+    ),
+    (
+        "network::dns_from_node",
+        "A pod on {node} asks the cluster's DNS for kubernetes.default in the cluster's own domain; an address must \
+         come back.",
+    ),
+    (
+        "network::api_from_node",
+        "A pod on {node} opens a connection to port 6443 of the InternalIP of {control_plane}, past every Service.",
+    ),
+    (
+        "network::egress_from_node",
+        "A pod on {node} opens a connection to [probe] egress. Skipped where that is empty.",
     ),
 ];

@@ -243,12 +243,29 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     ),
     (
         "pre::alertmanager",
-        "Finds Services that select Alertmanager's pods; at least one must have a ready endpoint. None at all is a skip.",
+        "Finds Services that select Alertmanager's pods; at least one must have a ready endpoint. None at all is a \
+         skip.",
     ),
     (
         "pre::workloads_steady",
         "Goes through all pods that have not finished: each must be ready, and no container may have been started again \
          within the last hour. Every Deployment that wants replicas must have them available. What is found is kept, so \
          that `post` does not blame the onboarding for it.",
+    ),
+    (
+        "pre::dns_internal",
+        "Reads what the action pre::probe_pod wrote down: its pod asks the cluster's DNS for kubernetes.default in \
+         the cluster's own domain, up to three times, and an address must come back. Without the action (an \
+         inspection) it is skipped.",
+    ),
+    (
+        "pre::dns_external",
+        "Reads what the same pod found for the host of [probe] egress. Skipped where egress is empty, which is how \
+         an off-line cluster is configured, or names an address.",
+    ),
+    (
+        "pre::egress_registry",
+        "Reads whether the same pod could open a TCP connection to [probe] egress; what is spoken there does not \
+         matter. Refused, no answer and no such name are told apart.",
     ),
 ];
