@@ -6,9 +6,12 @@ use std::{
 };
 
 use checks::cluster::Connection;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::{
+    core::v1::{Namespace, PersistentVolumeClaim, Pod},
+    storage::v1::StorageClass,
+};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client,
     api::{DeleteParams, ListParams, Preconditions},
 };
 use phases::lease::{Lease, Permit};
@@ -31,7 +34,7 @@ use crate::{
 };
 
 /// What every object carries that a run makes for itself.
-const LABEL: &str = "app.kubernetes.io/managed-by=onboarding";
+const LABEL: &str = checks::probe::MANAGED;
 
 /// Something that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,27 +158,42 @@ async fn find(client: &Client, namespace: &str) -> Result<Vec<Found>, Halt> {
         .list(&labelled)
         .await
         .map_err(failed("pods"))?;
+    let claims = Api::<PersistentVolumeClaim>::all(client.clone())
+        .list(&labelled)
+        .await
+        .map_err(failed("persistentvolumeclaims"))?;
+    let classes = Api::<StorageClass>::all(client.clone())
+        .list(&labelled)
+        .await
+        .map_err(failed("storageclasses.storage.k8s.io"))?;
     let namespaces = Api::<Namespace>::all(client.clone())
         .list(&labelled)
         .await
         .map_err(failed("namespaces"))?;
-    let pods = pods.into_iter().map(|pod| Found {
-        kind: "pod",
-        namespace: pod.namespace(),
-        uid: pod.uid(),
-        name: pod.name_any(),
-    });
+    let pods = pods.iter().map(|one| named("pod", one));
+    // A claim takes its volume with it.
+    let claims = claims.iter().map(|one| named("pvc", one));
+    let classes = classes.iter().map(|one| named("storageclass", one));
     // A label is quickly put on something else; a namespace goes with everything in it, so its name must be ours too.
     let namespaces = namespaces
         .into_iter()
         .filter(|one| one.name_any() == namespace)
-        .map(|one| Found {
-            kind: "namespace",
-            namespace: None,
-            uid: one.uid(),
-            name: one.name_any(),
-        });
-    Ok(pods.chain(namespaces).collect())
+        .map(|one| named("namespace", &one));
+    Ok(pods
+        .chain(claims)
+        .chain(classes)
+        .chain(namespaces)
+        .collect())
+}
+
+fn named(kind: &'static str, object: &impl kube::Resource) -> Found {
+    let metadata = object.meta();
+    Found {
+        kind,
+        namespace: metadata.namespace.clone(),
+        uid: metadata.uid.clone(),
+        name: metadata.name.clone().unwrap_or_default(),
+    }
 }
 
 fn remove(
@@ -194,7 +212,7 @@ fn remove(
     };
     if found.is_empty() {
         say(&format!(
-            "nothing to remove: no pod and no namespace of this program is labelled {LABEL}"
+            "nothing to remove: no pod, claim, StorageClass or namespace of this program is labelled {LABEL}"
         ));
         tell(cli, found, 0);
         return Ok(Exit::Passed);
@@ -244,15 +262,25 @@ async fn delete(client: Client, one: Found) -> Result<(), kube::Error> {
         }),
         ..DeleteParams::default()
     };
-    let result = match &one.namespace {
-        Some(namespace) => Api::<Pod>::namespaced(client, namespace)
-            .delete(&one.name, &parameters)
-            .await
-            .map(drop),
-        None => Api::<Namespace>::all(client)
-            .delete(&one.name, &parameters)
-            .await
-            .map(drop),
+    let place = one.namespace.as_deref().unwrap_or_default();
+    let name = one.name.as_str();
+    let result = match one.kind {
+        "pod" => {
+            let all = Api::<Pod>::namespaced(client, place);
+            all.delete(name, &parameters).await.map(drop)
+        }
+        "pvc" => {
+            let all = Api::<PersistentVolumeClaim>::namespaced(client, place);
+            all.delete(name, &parameters).await.map(drop)
+        }
+        "storageclass" => {
+            let all = Api::<StorageClass>::all(client);
+            all.delete(name, &parameters).await.map(drop)
+        }
+        _ => {
+            let all = Api::<Namespace>::all(client);
+            all.delete(name, &parameters).await.map(drop)
+        }
     };
     match result {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -337,6 +365,14 @@ mod tests {
         permit.rest_on_folder();
         let namespaces = Api::<Namespace>::all(client.clone());
         let parameters = kube::api::PostParams::default();
+        let class = serde_json::json!({
+            "metadata": { "name": "two-copies", "labels": { "app.kubernetes.io/managed-by": "onboarding" } },
+            "provisioner": "driver.longhorn.io",
+        });
+        Api::<StorageClass>::all(client.clone())
+            .create(&parameters, &serde_json::from_value(class).unwrap())
+            .await
+            .unwrap();
         for (name, label) in [
             ("onboarding-probe", "onboarding"),
             ("precious", "onboarding"),
@@ -360,11 +396,25 @@ mod tests {
                 .await
                 .unwrap();
         }
+        let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), "precious");
+        let claim = serde_json::json!({
+            "metadata": { "name": "volume-1", "labels": { "app.kubernetes.io/managed-by": "onboarding" } },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Mi" } } },
+        });
+        claims
+            .create(&parameters, &serde_json::from_value(claim).unwrap())
+            .await
+            .unwrap();
         let found = find(&client, "onboarding-probe").await.unwrap();
         let shown: Vec<String> = found.iter().map(Found::shown).collect();
         assert_eq!(
             shown,
-            ["pod probe-1 -n precious", "namespace onboarding-probe"]
+            [
+                "pod probe-1 -n precious",
+                "pvc volume-1 -n precious",
+                "storageclass two-copies",
+                "namespace onboarding-probe"
+            ]
         );
         // Something that took the name since is another object.
         let mut other = found[0].clone();

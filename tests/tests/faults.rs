@@ -291,12 +291,11 @@ fn same_verdicts(row: &Row) {
     assert_eq!(world.commits().len(), quiet.commits().len());
 }
 
-/// What came out of every case. Whether replicas have found their second node yet is a matter of a moment.
+/// What came out of every case.
 fn verdicts(world: &TestEnvironment) -> BTreeSet<(String, &'static str, String)> {
     let report = world.archived().expect("an archived report");
     let cases = report.phases.iter().flat_map(|phase| &phase.cases);
     cases
-        .filter(|case| case.id != "storage::replica_placement")
         .map(|case| {
             let ended = case
                 .ended()

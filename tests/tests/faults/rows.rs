@@ -219,14 +219,61 @@ pub(crate) const ROWS: &[Row] = &[
         "network::flannel_unique",
         "SameTunnelAddress",
     ),
-    not_yet(
+    stops(
         "overlay-blocked",
-        "the checks that send packets from probe pods are not built yet",
+        "network::pod_to_pod_from_control_plane",
+        "TargetTimedOut",
     ),
-    not_yet(
-        "egress-blocked",
-        "the checks that send packets from probe pods are not built yet",
+    warns("egress-blocked", "pre::dns_external", "NameNotFound"),
+    warns("registry-blocked", "pre::egress_registry", "TargetTimedOut"),
+    stops("dns-zone-broken", "pre::dns_internal", "NameNotFound"),
+    stops(
+        "service-rules-lost-on-node",
+        "network::service_from_node",
+        "TargetTimedOut",
     ),
+    stops(
+        "dns-blocked-on-node",
+        "network::dns_from_node",
+        "TargetTimedOut",
+    ),
+    stops(
+        "api-blocked-for-pods-on-node",
+        "network::api_from_node",
+        "TargetTimedOut",
+    ),
+    warns(
+        "egress-blocked-on-node",
+        "network::egress_from_node",
+        "TargetTimedOut",
+    ),
+    // Pods and volumes of our own
+    stops("probe-namespace-full", "pre::probe_pod", "QuotaExceeded"),
+    late(stops(
+        "image-pull-fails-on-node",
+        "network::probe_pods",
+        "ImageNotPulled",
+    )),
+    late(stops(
+        "scheduler-stuck",
+        "health::workload_on_node",
+        "Unschedulable",
+    )),
+    stops(
+        "namespace-stuck",
+        "health::nothing_left_behind",
+        "LeftBehind",
+    ),
+    late(stops(
+        "longhorn-attach-fails-on-node",
+        "health::storage_redundancy",
+        "NotAttached",
+    )),
+    late(stops(
+        "longhorn-copies-stuck-on-node",
+        "health::storage_redundancy",
+        "OneCopyOnly",
+    )),
     stops(
         "kube-proxy-stuck",
         "network::kube_proxy",

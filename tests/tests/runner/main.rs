@@ -19,6 +19,7 @@ mod lock;
 mod reports;
 mod reports_hostile;
 mod stories;
+mod temporary;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
