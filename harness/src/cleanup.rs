@@ -177,7 +177,7 @@ async fn find(client: &Client, namespace: &str) -> Result<Vec<Found>, Halt> {
     // A label is quickly put on something else; a namespace goes with everything in it, so its name must be ours too.
     let namespaces = namespaces
         .into_iter()
-        .filter(|one| one.name_any() == namespace)
+        .filter(|one| one.metadata.name.as_deref() == Some(namespace))
         .map(|one| named("namespace", &one));
     Ok(pods
         .chain(claims)
