@@ -51,6 +51,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
         "Looks for Deployments, DaemonSets and StatefulSets with a container of the image tailscale. One of them must be \
          available and name in TS_ROUTES a range that holds the InternalIP of the node. Whether the tailnet has approved \
          that route cannot be seen from the cluster; where no such workload runs there is nothing to ask.",
+    ),
+    (
         "network::pod_to_pod_from_control_plane",
         "Reads what the action network::probe_pods wrote down: a pod on {control_plane} opens a TCP connection to a \
          pod on {node} that was Ready before and listened all the time. Three tries with a pause, each with a limit \
