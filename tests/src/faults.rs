@@ -213,6 +213,13 @@ impl TestEnvironment {
             arguments.push("--apply");
             arguments.extend(applied.iter().flat_map(|phase| ["--phase", phase.as_str()]));
         }
+        // A healthy phase needs less, and what does not come is waited for in vain.
+        let limits: Vec<String> = applied.iter().map(|phase| format!("{phase}=8s")).collect();
+        arguments.extend(
+            limits
+                .iter()
+                .flat_map(|limit| ["--timeout", limit.as_str()]),
+        );
         let output = self.onboard(&arguments);
         assert!(
             output.code == 0 || output.code == 1,

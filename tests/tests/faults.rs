@@ -83,7 +83,6 @@ fn tried(row: &Row) -> Result<Completion, Failed> {
         Expected::Stops { id, reason, limit } => stops(row, id, reason, limit),
         Expected::Warns { id, reason } => warns(row, id, reason),
         Expected::SameVerdicts => same_verdicts(row),
-        Expected::NotYet { why } => return Ok(Completion::ignored_with(why)),
     }
     Ok(Completion::Completed)
 }

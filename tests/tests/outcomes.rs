@@ -34,7 +34,10 @@ fn main() {
     let mut trials = vec![Trial::test("every_fault_has_a_row", complete)];
     for row in table() {
         let name = match row.fault.as_str() {
-            "" => format!("healthy_{:?}", row.stage).to_lowercase(),
+            "" => {
+                let applied: String = row.applied.iter().map(|one| format!("_{one}")).collect();
+                format!("healthy_{:?}{applied}", row.stage).to_lowercase()
+            }
             fault => fault.replace('-', "_"),
         };
         trials.push(Trial::test(name, move || {
@@ -62,6 +65,18 @@ fn complete() -> Result<(), Failed> {
     }
     for row in &rows {
         for change in &row.changes {
+            if let Some(action) = phases::actions::find(&change.id) {
+                let known = |code: &String| action.reasons.iter().any(|one| one.code == code);
+                let common = |code: &String| code == "Blocked";
+                let strange = change
+                    .reasons
+                    .iter()
+                    .find(|code| !known(code) && !common(code));
+                match strange {
+                    Some(code) => return Err(format!("{} cannot say {code}", change.id).into()),
+                    None => continue,
+                }
+            }
             let Some(check) = catalogue::find(&change.id) else {
                 return Err(format!("[{}] no check is called {}", row.fault, change.id).into());
             };
@@ -136,7 +151,7 @@ fn look(row: &Row, folder: PathBuf) -> Result<(), Failed> {
         text.push_str(&format!("# never at rest: {changes} changes\n"));
     }
     let name = match row.fault.as_str() {
-        "" => format!("healthy-{:?}", row.stage).to_lowercase(),
+        "" => format!("healthy-{:?}{}", row.stage, row.applied.concat()).to_lowercase(),
         fault => fault.to_owned(),
     };
     std::fs::write(folder.join(name), text)?;

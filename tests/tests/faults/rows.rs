@@ -27,8 +27,6 @@ pub(crate) enum Expected {
     },
     /// It completes with the verdicts that it has without.
     SameVerdicts,
-    /// Nothing looks at it yet.
-    NotYet { why: &'static str },
 }
 
 /// Long enough for what a healthy world needs in a phase, short enough to wait in vain.
@@ -54,10 +52,6 @@ const fn warns(fault: &'static str, id: &'static str, reason: &'static str) -> R
 
 const fn wire(fault: &'static str) -> Row {
     row(fault, Expected::SameVerdicts)
-}
-
-const fn not_yet(fault: &'static str, why: &'static str) -> Row {
-    row(fault, Expected::NotYet { why })
 }
 
 const fn late(row: Row) -> Row {
