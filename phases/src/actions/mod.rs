@@ -3,9 +3,9 @@
 mod gitops;
 mod health;
 mod join;
-mod reconcile;
 mod network;
 mod pre;
+mod reconcile;
 mod storage;
 
 use checks::Context;
