@@ -102,6 +102,7 @@ fn options(cli: &Cli, environment: Option<OsString>) -> Result<Options, Halt> {
         selection: selection(cli),
         purpose: purpose(cli),
         dry_run: cli.dry_run,
+        auto_fix: cli.auto_fix,
         kubeconfig: cli
             .kubeconfig
             .clone()

@@ -38,7 +38,7 @@ const LABEL: &str = checks::probe::MANAGED;
 
 /// Something that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Found {
+pub(crate) struct Found {
     kind: &'static str,
     namespace: Option<String>,
     name: String,
@@ -46,7 +46,7 @@ struct Found {
 }
 
 impl Found {
-    fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let place = self
             .namespace
             .as_ref()
@@ -143,7 +143,7 @@ async fn client(options: &Options) -> Result<(Connection, Permit, Client), Halt>
     Ok((connection, permit, client))
 }
 
-async fn find(client: &Client, namespace: &str) -> Result<Vec<Found>, Halt> {
+pub(crate) async fn find(client: &Client, namespace: &str) -> Result<Vec<Found>, Halt> {
     let labelled = ListParams::default().labels(LABEL);
     let failed = |what: &str| {
         let what = what.to_owned();
@@ -254,7 +254,7 @@ fn remove(
 }
 
 /// Deletes what was found and nothing that took its name since. What has gone by itself is removed.
-async fn delete(client: Client, one: Found) -> Result<(), kube::Error> {
+pub(crate) async fn delete(client: Client, one: Found) -> Result<(), kube::Error> {
     let parameters = DeleteParams {
         preconditions: Some(Preconditions {
             uid: one.uid.clone(),

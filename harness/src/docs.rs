@@ -66,6 +66,15 @@ fn one(entry: &Entry) -> String {
     if let Some(inverse) = entry.inverse {
         let _ = writeln!(text, "- to undo: {inverse}");
     }
+    for (fix, reasons) in phases::fixes::for_check(entry.id) {
+        let _ = writeln!(
+            text,
+            "- `--auto-fix` ({}, for {}) {}",
+            fix.id,
+            coded(reasons),
+            fix.title
+        );
+    }
     for reason in entry.reasons {
         let _ = writeln!(text, "- `{}`: {}", reason.code, reason.remedy);
     }

@@ -77,6 +77,22 @@ pub(crate) enum Event {
         /// Why, in words.
         why: String,
     },
+    /// `--auto-fix`: what is about to be sent, or in a dry run would be.
+    Mends {
+        /// Id of the fix.
+        fix: String,
+        /// The check that it mends; empty for what is found without one.
+        check: String,
+        /// One change a part.
+        parts: Vec<String>,
+    },
+    /// `--auto-fix`: it passes now.
+    Fixed {
+        /// Id of the fix.
+        fix: String,
+        /// The check; empty for what is found without one.
+        check: String,
+    },
     /// What an action would change, one part a change; its first line follows the word `would`.
     Planned {
         /// Id of the action.

@@ -187,6 +187,14 @@ pub(crate) fn explain(
     if let Some(inverse) = entry.inverse {
         paragraph("undo", &fill(inverse));
     }
+    for (fix, reasons) in phases::fixes::for_check(entry.id) {
+        let text = format!(
+            "--auto-fix {} (for {})",
+            fill(fix.title),
+            reasons.join(", ")
+        );
+        paragraph("fix", &text);
+    }
     if !entry.reasons.is_empty() {
         lines.push(String::new());
         lines.push("When it does not pass:".into());

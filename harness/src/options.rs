@@ -16,6 +16,8 @@ pub(crate) struct Options {
     pub(crate) selection: Selection,
     /// Which kind of run.
     pub(crate) purpose: Purpose,
+    /// `--auto-fix`: what a declared fix can mend is mended.
+    pub(crate) auto_fix: bool,
     /// `--dry-run`: everything is only planned.
     pub(crate) dry_run: bool,
     /// `--kubeconfig`

@@ -8,6 +8,7 @@ mod action;
 pub mod actions;
 mod client;
 pub mod explain;
+pub mod fixes;
 mod flux;
 pub mod git;
 pub mod lease;

@@ -85,7 +85,7 @@ pub(crate) struct Cli {
     /// Leave out the checks of pre_validation (not recommended).
     #[arg(long, help_heading = "What to do")]
     pub(crate) skip_validation: bool,
-    /// Repair what can safely be repaired (not built yet).
+    /// Mend what a declared fix can safely mend.
     #[arg(long, help_heading = "What to do")]
     pub(crate) auto_fix: bool,
     /// Do not ask before removing something.
@@ -287,8 +287,6 @@ impl Cli {
             Task::Explain(check.clone())
         } else if self.rollback {
             Task::Later("--rollback")
-        } else if self.auto_fix {
-            Task::Later("--auto-fix")
         } else if self.list {
             Task::List
         } else if self.status {

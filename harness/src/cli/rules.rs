@@ -50,6 +50,12 @@ impl Cli {
                     .into(),
             );
         }
+        if self.auto_fix && self.selects() && !self.apply && !self.dry_run {
+            return Some(
+                "--auto-fix changes things: add --apply, or --dry-run to see what it would do"
+                    .into(),
+            );
+        }
         if self.wait && !self.selects() {
             return Some("--wait needs --phase or a filter: an ordered run waits anyway".into());
         }

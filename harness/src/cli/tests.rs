@@ -184,7 +184,7 @@ fn what_is_not_built_yet_is_a_task_of_its_own() {
         ("--rollback", Task::Later("--rollback")),
         ("--dry-run", Task::Run),
         ("--dry-run --resume", Task::Run),
-        ("--auto-fix --report", Task::Later("--auto-fix")),
+        ("--auto-fix --report", Task::Run),
         ("--status", Task::Status),
         ("--history --format json", Task::History),
         ("--list x", Task::List),
@@ -225,7 +225,7 @@ fn help() {
                              onboarding, and keep what it changed on record
           --skip-validation  Leave out the checks of pre_validation (not
                              recommended)
-          --auto-fix         Repair what can safely be repaired (not built yet)
+          --auto-fix         Mend what a declared fix can safely mend
           --yes              Do not ask before removing something
 
     Which checks:

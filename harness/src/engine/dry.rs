@@ -281,13 +281,21 @@ impl Run<'_> {
         }
         let before = self.requests();
         self.recorder.phase_started(phase, count, selected)?;
+        if self.options.auto_fix && phase == Phase::PreValidation {
+            self.leftovers()?;
+        }
         let mut whole = true;
         for step in steps {
             if self.stop.asked() {
                 return Ok(Some(PhaseState::InProgress));
             }
             match step {
-                Step::Checks(checks) => whole &= self.dry_checks(phase, checks, pending),
+                Step::Checks(checks) => {
+                    whole &= self.dry_checks(phase, checks.clone(), pending);
+                    if self.options.auto_fix {
+                        self.preview(&checks, journal);
+                    }
+                }
                 Step::Action(action) if selected(action.id) => {
                     whole &= self.dry_action(action, journal, pending);
                 }

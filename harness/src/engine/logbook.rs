@@ -98,6 +98,12 @@ impl Logbook {
             Event::PhaseSkipped { phase, why } => {
                 log.info(format!("phase {phase} is not run: {why}"))
             }
+            Event::Mends { fix, check, parts } => {
+                for part in parts {
+                    log.info(format!("{fix} for {check}: {part}"));
+                }
+            }
+            Event::Fixed { fix, check } => log.success(format!("{check} fixed by {fix}")),
             Event::Planned { id, parts } => {
                 for part in parts {
                     log.info(format!("{id} would {part}"));

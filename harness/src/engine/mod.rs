@@ -7,6 +7,7 @@ mod act;
 mod ask;
 mod board;
 mod dry;
+mod fix;
 mod gate;
 mod group;
 mod inspect;

@@ -158,6 +158,9 @@ impl Run<'_> {
         if let Some(advice) = advised {
             self.recorder.tell(&Event::Advice(advice));
         }
+        if self.options.auto_fix && phase == Phase::PreValidation {
+            self.leftovers()?;
+        }
         // One live view a phase: what one group began to watch, the next one has already.
         let live = self.context(View::live(self.world.reader.clone()));
         for step in plan {
@@ -170,7 +173,7 @@ impl Run<'_> {
                         .into_iter()
                         .filter(|check| selected(check.id))
                         .collect();
-                    self.group(phase, &checks, &live, deadline);
+                    self.group(phase, &checks, &live, deadline)?;
                 }
                 Step::Action(action) if selected(action.id) => {
                     self.action(action, &live, deadline, done_before.get(action.id))?;
@@ -207,7 +210,29 @@ impl Run<'_> {
         }) || self.failure(phase, &Selection::default()).is_some()
     }
 
-    fn group(&self, phase: Phase, checks: &[&'static Check], live: &Context, deadline: Instant) {
+    /// Asks a group; with `--auto-fix` what can be mended of it is mended and asked again.
+    fn group(
+        &self,
+        phase: Phase,
+        checks: &[&'static Check],
+        live: &Context,
+        deadline: Instant,
+    ) -> Result<(), Halt> {
+        self.asked(phase, checks, live, deadline);
+        if self.options.auto_fix && !self.stop.asked() {
+            self.mend(phase, checks, live, deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is awaited of a group, then asks all of it.
+    pub(super) fn asked(
+        &self,
+        phase: Phase,
+        checks: &[&'static Check],
+        live: &Context,
+        deadline: Instant,
+    ) {
         if checks.is_empty() {
             return;
         }

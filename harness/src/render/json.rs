@@ -91,6 +91,11 @@ pub(crate) fn object(event: &Event, at: Timestamp) -> Value {
         Event::PhaseSkipped { phase, why } => {
             ("phase_skipped", json!({ "phase": phase, "message": why }))
         }
+        Event::Mends { fix, check, parts } => (
+            "mends",
+            json!({ "fix": fix, "check": check, "changes": parts }),
+        ),
+        Event::Fixed { fix, check } => ("fixed", json!({ "fix": fix, "check": check })),
         Event::Planned { id, parts } => ("planned", json!({ "id": id, "would": parts })),
         Event::Warning(text) => ("warning", json!({ "message": text })),
     };

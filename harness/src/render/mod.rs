@@ -53,6 +53,11 @@ impl Sink for Beside {
                     term::err(&clean(line));
                 }
             }),
+            Event::Mends { .. } | Event::Fixed { .. } => self.progress.suspend(|| {
+                for line in mended(event) {
+                    term::err(&line);
+                }
+            }),
             Event::Planned { parts, .. } => self.progress.suspend(|| {
                 for line in planned(parts) {
                     term::err(&line);
@@ -65,6 +70,26 @@ impl Sink for Beside {
             | Event::CaseEnded(_)
             | Event::PhaseSkipped { .. } => {}
         }
+    }
+}
+
+/// `fix::x for check: delete y`, and `fixed  check by fix::x`.
+fn mended(event: &Event) -> Vec<String> {
+    let about = |check: &str| {
+        if check.is_empty() {
+            String::new()
+        } else {
+            format!(" for {check}")
+        }
+    };
+    match event {
+        Event::Mends { fix, check, parts } => {
+            let word = if term::is_marked() { "would " } else { "" };
+            let line = |part: &String| clean(&format!("{fix}{}: {word}{part}", about(check)));
+            parts.iter().map(line).collect()
+        }
+        Event::Fixed { fix, check } => vec![clean(&format!("fixed by {fix}{}", about(check)))],
+        _ => Vec::new(),
     }
 }
 

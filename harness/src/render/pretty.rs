@@ -8,7 +8,7 @@ use std::{
 
 use reports::model::{Case, Cluster, Ended, Kind, Outcome, Phase, PhaseState};
 
-use super::{planned, warn};
+use super::{mended, planned, warn};
 use crate::{
     event::{Event, Sink},
     progress::{Progress, lock},
@@ -121,6 +121,7 @@ impl Sink for Pretty {
             Event::PhaseSkipped { phase, why } => {
                 self.print(&[self.page.skipped(*phase, why), String::new()]);
             }
+            Event::Mends { .. } | Event::Fixed { .. } => self.print(&mended(event)),
             Event::Planned { parts, .. } => self.print(&planned(parts)),
             Event::Warning(text) => warn(self.stderr, &self.progress, text),
         }

@@ -302,12 +302,12 @@ impl Report {
         self.actions.iter().rev().find(|action| action.id == id)
     }
 
-    /// Whether any change was begun and not taken back.
+    /// Whether any change was begun and not taken back. What `--auto-fix` mended is nothing to take back.
     #[must_use]
     pub fn has_changes(&self) -> bool {
         self.actions
             .iter()
-            .any(|action| action.state != ActionState::Undone)
+            .any(|action| action.state != ActionState::Undone && !action.id.starts_with("fix::"))
     }
 
     /// How many phases are in this state.

@@ -13,9 +13,15 @@
 
 mod definitions;
 mod differential;
+#[path = "../runner/dry.rs"]
+#[allow(dead_code, reason = "what only tests of the sandbox use")]
+mod dry;
 #[path = "../faults.rs"]
 #[allow(dead_code, reason = "it is a runner of its own, too")]
 mod faults;
+#[path = "../runner/fixes.rs"]
+#[allow(dead_code, reason = "what only tests of the sandbox use")]
+mod fixes;
 #[path = "../runner/interrupted.rs"]
 #[allow(dead_code, reason = "what only tests of the sandbox use")]
 mod interrupted;
@@ -65,6 +71,8 @@ type Bodies = &'static [(&'static str, fn())];
 
 /// Tests whose bodies run on the sandbox too, by module.
 const ON_BOTH: &[(&str, Bodies)] = &[
+    ("dry", dry::ON_BOTH),
+    ("fixes", fixes::ON_BOTH),
     ("stories", stories::ON_BOTH),
     ("interrupted", interrupted::ON_BOTH),
 ];

@@ -111,7 +111,11 @@ const REFUSED: &[(&[&str], i32, &[&str])] = &[
     (&["--sandbox", "--repo", "x"], 2, &["exclude each other"]),
     (&["--sandbox", "--resume"], 2, &["--sandbox-serve DIR"]),
     (&["--rollback"], 3, &["not built yet"]),
-    (&["--auto-fix"], 3, &["not built yet"]),
+    (
+        &["--phase", "pre", "--auto-fix"],
+        2,
+        &["--auto-fix changes things"],
+    ),
     (&["--dry-run"], 3, &["[DRY RUN] error:"]),
     (
         &["--config", "nowhere.toml"],

@@ -7,6 +7,8 @@
 )]
 
 mod cli;
+mod dry;
+mod fixes;
 mod garbage;
 mod garbage_entry;
 mod garbage_folders;
