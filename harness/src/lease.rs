@@ -131,3 +131,33 @@ impl Observer for Told {
         self.0.event(&Event::Waited);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_right_cannot_start_and_says_which_and_how_to_do_without() {
+        let error = LeaseError::Forbidden {
+            verb: "create",
+            namespace: "kube-system".into(),
+            message: "forbidden (403)".into(),
+        };
+        let halt = refused(error, Duration::from_secs(30));
+        assert_eq!(halt.exit, Exit::CannotStart);
+        assert!(
+            halt.message
+                .starts_with("may not create leases.coordination.k8s.io in namespace kube-system"),
+            "{}",
+            halt.message
+        );
+        assert!(halt.hint.contains("lock = \"folder\""), "{}", halt.hint);
+        let failed = LeaseError::Failed {
+            place: "kube-system/onboarding-k3s2".into(),
+            message: "no answer".into(),
+        };
+        assert_eq!(refused(failed, Duration::ZERO).exit, Exit::CannotStart);
+        let stopped = refused(LeaseError::Stopped, Duration::ZERO);
+        assert_eq!(stopped.exit, Exit::Interrupted);
+    }
+}

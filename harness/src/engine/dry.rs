@@ -145,8 +145,8 @@ pub(super) enum Planned {
     Fails(ActionError),
 }
 
-/// Looks at one action: whether it is already so, and otherwise what it would change. `pending` says that an earlier
-/// action of the same run is only planned, so that what this one builds on need not be there yet.
+/// Looks at one action: whether it is already so, and otherwise what it would change. `pending` says that what
+/// this one builds on need not be there yet: an earlier action is only planned, or a check says that it is missing.
 pub(super) async fn look(action: &'static Action, cx: &ActionContext, pending: bool) -> Planned {
     let looked = AssertUnwindSafe(async {
         let probed = match action.act.probe(cx).await {
@@ -304,6 +304,9 @@ impl Run<'_> {
             self.recorder.whole()?;
         }
         let error = self.failure(phase, selection);
+        let report = self.recorder.report();
+        let mut cases = report.phase(phase).into_iter().flat_map(|one| &one.cases);
+        let whole = whole && !cases.any(|case| case.outcome() == Some(Outcome::Blocked));
         let state = match (&error, whole) {
             (Some(_), _) => PhaseState::Failed,
             (None, true) => PhaseState::Completed,
@@ -347,7 +350,10 @@ impl Run<'_> {
         );
         let (begun, started) = (Instant::now(), Timestamp::now());
         let tally = Tally::default();
-        let looking = Meter::count_for(tally.clone(), look(action, &cx, pending.is_lasting()));
+        // What the action builds on may be missing because it is only planned, or because a check says so already.
+        let blocking = self.blocking(action);
+        let missing = pending.is_lasting() || !blocking.is_empty();
+        let looking = Meter::count_for(tally.clone(), look(action, &cx, missing));
         let looked = self.handle.block_on(looking);
         let mut ended = match looked {
             Planned::Already(done) => act::through(action, &cx, done).0,
@@ -358,7 +364,7 @@ impl Run<'_> {
                     id: action.id.to_owned(),
                     parts: plan.parts.clone(),
                 });
-                would(&plan, &self.blocking(action))
+                would(&plan, &blocking)
             }
         };
         ended.started = started;
