@@ -1,5 +1,6 @@
 //! The sandbox answers like a real API server: one table of requests, sent to both.
 
+mod acted;
 mod compare;
 mod deviations;
 mod listed;
@@ -24,11 +25,30 @@ fn table() -> Vec<Step> {
     table.extend(shapes::steps());
     table.extend(written::steps());
     table.extend(listed::steps());
+    table.extend(acted::steps());
     table
 }
 
 /// Fewer rows of a class say little about it.
 const FEWEST: usize = 5;
+
+/// The classes that there must be.
+const CLASSES: &[&str] = &[
+    "verb",
+    "selector",
+    "patch type",
+    "dry run",
+    "conflict",
+    "precondition",
+    "pagination",
+    "watch",
+    "watch from a version",
+    "eviction",
+    "finalizer",
+    "access review",
+    "table",
+    "metadata only",
+];
 
 pub(crate) fn same_answers() -> Outcome {
     let table = table();
@@ -40,17 +60,20 @@ pub(crate) fn same_answers() -> Outcome {
     let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
     for step in &table {
         *classes.entry(step.class).or_default() += 1;
+        if step.class == "watch" && step.path.contains("resourceVersion={") {
+            *classes.entry("watch from a version").or_default() += 1;
+        }
     }
-    let few: Vec<_> = classes
+    let few: Vec<_> = CLASSES
         .iter()
-        .filter(|(_, count)| **count < FEWEST)
+        .filter(|class| classes.get(**class).is_none_or(|count| *count < FEWEST))
         .collect();
     assert!(few.is_empty(), "classes with too few requests: {few:?}");
 
     block_on(async {
         let mut pair = Pair::start().await?;
         let mut unexplained = String::new();
-        let mut told = deviations::Told::default();
+        let mut told = deviations::Told::new();
         let mut count = 0;
         for step in &table {
             let [real, ours] = pair.send(step).await?;
@@ -82,11 +105,20 @@ pub(crate) fn same_answers() -> Outcome {
     })
 }
 
-/// What an onboarding sends is what the table has, so that the comparison is about the requests that matter.
+/// What an onboarding and an inspection of everything send is what the table has, so that the comparison is about the
+/// requests that matter.
 pub(crate) fn every_shape_is_in_the_table() -> Outcome {
     let environment = TestEnvironment::new();
     let _ = environment.onboard(&[]).exits(0);
+    let onboarding = environment.sandbox().requests().len();
+    // Every id has two colons, so this asks all checks. What they find is no matter here.
+    let _ = environment.onboard(&["::"]);
     let sent = environment.sandbox().requests();
+    let inspection = sent.len() - onboarding;
+    assert!(
+        inspection > 20,
+        "an inspection of everything sends more than {inspection} requests"
+    );
     let known: Vec<String> = table().iter().map(Step::shape).collect();
     let mut absent: BTreeMap<String, String> = BTreeMap::new();
     let mut shapes = std::collections::BTreeSet::new();
@@ -100,11 +132,14 @@ pub(crate) fn every_shape_is_in_the_table() -> Outcome {
         };
         let shape = step::shape(method, &request.path);
         if !known.contains(&shape) {
-            absent.insert(shape.clone(), request.path);
+            absent.insert(shape.clone(), row(method, &request.path));
         }
         shapes.insert(shape);
     }
-    println!("{} shapes of request in an onboarding", shapes.len());
+    println!(
+        "{} shapes of request in an onboarding ({onboarding} requests) and an inspection of everything ({inspection})",
+        shapes.len()
+    );
     assert!(
         shapes.len() > 20,
         "an onboarding sends more than {} shapes of request",
@@ -113,13 +148,43 @@ pub(crate) fn every_shape_is_in_the_table() -> Outcome {
     if !absent.is_empty() {
         let lines: Vec<String> = absent
             .iter()
-            .map(|(shape, path)| format!("{shape}   such as {path}"))
+            .map(|(shape, row)| format!("{shape}\n    {row}"))
             .collect();
         return Err(format!(
-            "shapes of request that the table has not:\n{}",
+            "{} shapes of request are not in the table (tests/tests/control_plane/differential/). Write:\n{}\nThe \
+             names in the path must be those of objects.rs (namespace table, nodes k3s1 and k3s2).",
+            lines.len(),
             lines.join("\n")
         )
         .into());
     }
     Ok(Completion::Completed)
+}
+
+/// The row that would compare a request like this one.
+fn row(method: &str, path: &str) -> String {
+    let (plain, query) = path.split_once('?').unwrap_or((path, ""));
+    let has = |key: &str| {
+        query
+            .split('&')
+            .any(|pair| pair.split('=').next() == Some(key))
+    };
+    let selected = has("fieldSelector") || has("labelSelector");
+    match method {
+        "GET" if has("watch") && selected => {
+            format!("in NAMED of shapes.rs: (\"{plain}\", \"NAME\")")
+        }
+        "GET" if has("watch") => format!("in WATCHED of shapes.rs: \"{plain}\""),
+        "GET" if selected => {
+            format!("in steps() of shapes.rs: Step::get(\"selector\", \"{path}\")")
+        }
+        "GET" if query == "limit=500" => format!("in LISTED of shapes.rs: \"{plain}\""),
+        "GET" => format!("in steps() of shapes.rs: Step::get(\"verb\", \"{path}\")"),
+        "DELETE" => format!("in acted.rs: Step::delete(\"verb\", \"{path}\")"),
+        "PATCH" => {
+            format!("in acted.rs: Step::patch(\"patch type\", \"{path}\", \"merge\", json!({{…}}))")
+        }
+        "PUT" => format!("in acted.rs: Step::put(\"verb\", \"{path}\", json!({{…}}))"),
+        _ => format!("in acted.rs: Step::post(\"create\", \"{path}\", json!({{…}}))"),
+    }
 }

@@ -217,12 +217,20 @@ const KNOWN: &[Deviation] = &[
 ];
 
 /// What has been explained so far.
-#[derive(Default)]
 pub(super) struct Told {
+    /// Whether each difference is shown, for who mends them: `DIFFERENCES=show`.
+    shows: bool,
     used: std::collections::BTreeMap<usize, usize>,
 }
 
 impl Told {
+    pub(super) fn new() -> Self {
+        Self {
+            shows: std::env::var_os("DIFFERENCES").is_some(),
+            used: std::collections::BTreeMap::new(),
+        }
+    }
+
     /// Whether this difference is known.
     pub(super) fn explains(&mut self, step: &Step, difference: &str) -> bool {
         let row = step.to_string();
@@ -231,6 +239,9 @@ impl Told {
             .position(|known| row.contains(known.row) && difference.contains(known.at));
         if let Some(index) = found {
             *self.used.entry(index).or_default() += 1;
+            if self.shows {
+                println!("{row}\n  known ({}): {difference}", KNOWN[index].why);
+            }
         }
         found.is_some()
     }

@@ -42,6 +42,14 @@ const DEFINITIONS: &[(&str, &str, &str, &str)] = &[
         "PrometheusRule",
         "prometheusrules",
     ),
+    ("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors"),
+    (
+        "monitoring.coreos.com",
+        "v1",
+        "ServiceMonitor",
+        "servicemonitors",
+    ),
+    ("monitoring.coreos.com", "v1", "Prometheus", "prometheuses"),
 ];
 
 /// Metadata of an object of the table.

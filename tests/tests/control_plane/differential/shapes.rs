@@ -17,14 +17,37 @@ const WATCHED: &[&str] = &[
     "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/instancemanagers",
     "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/nodes",
     "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/settings",
+    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/replicas",
+    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/volumes",
+    "/apis/source.toolkit.fluxcd.io/v1/gitrepositories",
     "/apis/storage.k8s.io/v1/csinodes",
+    "/api/v1/namespaces/table/pods",
 ];
 
 const LISTED: &[&str] = &[
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+    "/apis/apiregistration.k8s.io/v1/apiservices",
     "/apis/certificates.k8s.io/v1/certificatesigningrequests",
+    "/apis/coordination.k8s.io/v1/namespaces/table/leases",
+    "/apis/metrics.k8s.io/v1beta1/nodes",
+    "/apis/metrics.k8s.io/v1beta1/pods",
+    "/apis/monitoring.coreos.com/v1/podmonitors",
+    "/apis/monitoring.coreos.com/v1/prometheuses",
+    "/apis/monitoring.coreos.com/v1/prometheusrules",
+    "/apis/monitoring.coreos.com/v1/servicemonitors",
+    "/apis/policy/v1/poddisruptionbudgets",
+    "/apis/scheduling.k8s.io/v1/priorityclasses",
+    "/api/v1/endpoints",
+    "/api/v1/events",
+    "/api/v1/limitranges",
     "/api/v1/namespaces",
+    "/api/v1/namespaces/table/persistentvolumeclaims",
+    "/api/v1/namespaces/table/secrets",
+    "/api/v1/persistentvolumes",
+    "/api/v1/replicationcontrollers",
+    "/api/v1/secrets",
+    "/api/v1/serviceaccounts",
     "/api/v1/resourcequotas",
     "/apis/networking.k8s.io/v1/ingressclasses",
     "/apis/networking.k8s.io/v1/networkpolicies",
@@ -36,12 +59,18 @@ const LISTED: &[&str] = &[
     "/apis/apps/v1/deployments",
     "/apis/helm.toolkit.fluxcd.io/v2/helmreleases",
     "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/backuptargets",
-    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/replicas",
-    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/volumes",
     "/apis/longhorn.io/v1beta2/nodes",
-    "/apis/source.toolkit.fluxcd.io/v1/gitrepositories",
+    "/apis/networking.k8s.io/v1/ingresses",
+    "/apis/rbac.authorization.k8s.io/v1/rolebindings",
+    "/apis/rbac.authorization.k8s.io/v1/roles",
     "/apis/storage.k8s.io/v1/csidrivers",
     "/apis/storage.k8s.io/v1/storageclasses",
+    "/apis/storage.k8s.io/v1/volumeattachments",
+    "/apis/apps/v1/replicasets",
+    "/apis/apps/v1/statefulsets",
+    "/apis/batch/v1/cronjobs",
+    "/apis/batch/v1/jobs",
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
 ];
 
 /// Lists of one object by its name, as a wait does it, with the watch that follows.
@@ -55,6 +84,13 @@ const NAMED: &[(&str, &str)] = &[
         "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories",
         "first",
     ),
+    (
+        "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/nodes",
+        "first",
+    ),
+    ("/api/v1/namespaces/table/secrets", "keys"),
+    ("/api/v1/namespaces/table/pods", "two"),
+    ("/api/v1/namespaces/table/persistentvolumeclaims", "data"),
 ];
 
 pub(super) fn steps() -> Vec<Step> {
@@ -63,6 +99,12 @@ pub(super) fn steps() -> Vec<Step> {
         Step::get("path", "/version?timeout=5s").only(&["/major", "/minor", "/gitVersion"]),
         Step::get("path", "/readyz?verbose=").only(&["/kind"]),
         Step::get("path", "/livez"),
+        Step::get("path", "/readyz"),
+        Step::get("path", "/api").only(&["/kind", "/versions"]),
+        Step::get("path", "/apis").only(&["/kind", "/apiVersion"]),
+        Step::get("path", "/apis/apps").only(&["/kind", "/name", "/versions", "/preferredVersion"]),
+        Step::get("path", "/apis/absent.example.com"),
+        Step::get("path", "/nothing"),
         Step::get("path", "/").eve(),
         Step::get("verb", "/api/v1/namespaces/kube-system").only(&[
             "/kind",
@@ -97,6 +139,27 @@ pub(super) fn steps() -> Vec<Step> {
         Step::get(
             "selector",
             "/api/v1/pods?fieldSelector=spec.nodeName%3Dk3s2&limit=500",
+        ),
+        Step::get(
+            "selector",
+            "/api/v1/events?limit=500&fieldSelector=type%3DWarning",
+        ),
+        Step::get(
+            "selector",
+            "/api/v1/events?limit=500&fieldSelector=involvedObject.name%3Dk3s2,involvedObject.kind%3DNode",
+        ),
+        Step::get("selector", "/api/v1/pods?limit=500&labelSelector=app%3Dtwo"),
+        Step::get(
+            "selector",
+            "/api/v1/namespaces/table/pods?limit=500&labelSelector=app%3Dtwo",
+        ),
+        Step::get(
+            "selector",
+            "/api/v1/namespaces/table/persistentvolumeclaims?limit=500&labelSelector=app%3Ddata",
+        ),
+        Step::get(
+            "selector",
+            "/api/v1/persistentvolumeclaims?limit=500&labelSelector=app%3Ddata",
         ),
         Step::post(
             "access review",
