@@ -11,6 +11,7 @@ use super::{
     transaction::Transaction,
     validate,
     write::Writer,
+    zeros,
 };
 
 impl Writer<'_> {
@@ -21,6 +22,9 @@ impl Writer<'_> {
             .filter(|v| !v.is_empty() && *v != "0")
             && old["metadata"]["resourceVersion"] != revision
         {
+            if revision.parse::<u64>().is_err() {
+                return Err(Refusal::unexpected(unreadable(revision)));
+            }
             return Err(Refusal::stale(self.resource, &self.call.name));
         }
         if let Some(uid) = new["metadata"]["uid"]
@@ -28,6 +32,10 @@ impl Writer<'_> {
             .filter(|uid| !uid.is_empty())
             && old["metadata"]["uid"] != uid
         {
+            if self.call.verb == "patch" {
+                let cause = Cause::invalid("metadata.uid", &uid.into(), "field is immutable");
+                return Err(Refusal::invalid(self.resource, &self.call.name, &[cause]));
+            }
             let found = old["metadata"]["uid"].as_str().unwrap_or_default();
             let why = format!(
                 "Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
@@ -72,8 +80,10 @@ impl Writer<'_> {
         }
         defaults::identify(self.resource, &mut new);
         defaults::without_nulls(&mut new);
+        zeros::fill(self.resource, &mut new);
         if !status_only {
             defaults::fill(self.resource, &mut new);
+            count_template(self.resource, old, &mut new);
             if self.resource.plural == "services" && self.resource.group.is_empty() {
                 keep_allocations(old, &mut new);
             }
@@ -99,10 +109,12 @@ impl Writer<'_> {
                 let why = format!(
                     "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
                 );
+                // Told twice: once for every object, once for the kind.
+                let cause = Cause::forbidden("metadata.finalizers", &why);
                 return Err(Refusal::invalid(
                     self.resource,
                     &self.call.name,
-                    &[Cause::forbidden("metadata.finalizers", &why)],
+                    &[cause.clone(), cause],
                 ));
             }
         }
@@ -167,6 +179,30 @@ pub(crate) fn is_finished(resource: &Resource, object: &Value) -> bool {
             .is_none_or(Vec::is_empty);
     }
     metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+}
+
+/// What a real server says of a version that is no number.
+pub(crate) fn unreadable(version: &str) -> String {
+    format!("strconv.ParseUint: parsing \"{version}\": invalid syntax")
+}
+
+/// A DaemonSet counts the changes of its template in an annotation, which nobody else sets.
+fn count_template(resource: &Resource, old: &Value, new: &mut Value) {
+    if resource.group != "apps" || resource.plural != "daemonsets" {
+        return;
+    }
+    let before = old["metadata"]["annotations"][defaults::TEMPLATE]
+        .as_str()
+        .and_then(|text| text.parse::<u64>().ok());
+    let Some(before) = before else {
+        return;
+    };
+    let changed = old["spec"]["template"] != new["spec"]["template"];
+    if !new["metadata"]["annotations"].is_object() {
+        new["metadata"]["annotations"] = serde_json::json!({});
+    }
+    new["metadata"]["annotations"][defaults::TEMPLATE] =
+        (before + u64::from(changed)).to_string().into();
 }
 
 fn put_or_remove(object: &mut Value, key: &str, value: Value) {

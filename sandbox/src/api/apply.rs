@@ -239,13 +239,10 @@ fn conflict(list: &[Value], conflicts: &[Found]) -> Refusal {
         if let Some(subresource) = entry["subresource"].as_str() {
             who.push_str(&format!(" with subresource \"{subresource}\""));
         }
-        who.push_str(&format!(
-            " using {}",
-            entry["apiVersion"].as_str().unwrap_or_default()
-        ));
         if entry["operation"] == "Update" {
             who.push_str(&format!(
-                " at {}",
+                " using {} at {}",
+                entry["apiVersion"].as_str().unwrap_or_default(),
                 entry["time"].as_str().unwrap_or_default()
             ));
         }

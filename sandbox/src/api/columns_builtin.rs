@@ -27,7 +27,7 @@ pub(crate) fn of(resource: &Resource) -> Vec<Row> {
             ("Roles", "string", 0, node_roles),
             AGE,
             ("Version", "string", 0, |o| {
-                o["status"]["nodeInfo"]["kubeletVersion"].clone()
+                text(&o["status"]["nodeInfo"]["kubeletVersion"])
             }),
             ("Internal-IP", "string", 1, |o| {
                 node_address(o, "InternalIP")
@@ -226,6 +226,9 @@ pub(crate) fn of(resource: &Resource) -> Vec<Row> {
             AGE,
             ("Containers", "string", 1, |o| containers(o, "name")),
             ("Images", "string", 1, |o| containers(o, "image")),
+            ("Selector", "string", 1, |o| {
+                pairs(&o["spec"]["selector"]["matchLabels"])
+            }),
         ],
         ("policy", "poddisruptionbudgets") => vec![
             ("Min Available", "string", 0, |o| {

@@ -2,7 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{resource::Resource, store::now, transaction::Transaction};
+use super::{
+    defaults_pods::{pod, pod_spec},
+    quantity,
+    resource::Resource,
+    store::now,
+    transaction::Transaction,
+    zeros,
+};
 
 /// Adds what every object has: kind, uid, creation time, generation.
 pub(crate) fn identify(resource: &Resource, object: &mut Value) {
@@ -55,7 +62,7 @@ pub(crate) fn without_nulls(value: &mut Value) {
     }
 }
 
-fn default(object: &mut Value, key: &str, value: impl Into<Value>) {
+pub(super) fn default(object: &mut Value, key: &str, value: impl Into<Value>) {
     if object.is_object() && object[key].is_null() {
         object[key] = value.into();
     }
@@ -64,13 +71,47 @@ fn default(object: &mut Value, key: &str, value: impl Into<Value>) {
 /// Fills what the API defines a default for and clients look at.
 pub(crate) fn fill(resource: &Resource, object: &mut Value) {
     fill_kind(resource, object);
+    zeros::fill(resource, object);
     // Looking for a field by its name has left null where there was none.
     without_nulls(object);
 }
 
+/// What admission adds to a new object.
+pub(crate) fn admit(resource: &Resource, object: &mut Value) {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "nodes") => {
+            let key = "node.kubernetes.io/not-ready";
+            let known = object["spec"]["taints"]
+                .as_array()
+                .is_some_and(|list| list.iter().any(|taint| taint["key"] == key));
+            if !known {
+                default_object(object, "spec");
+                default(&mut object["spec"], "taints", json!([]));
+                if let Some(list) = object["spec"]["taints"].as_array_mut() {
+                    list.push(json!({ "key": key, "effect": "NoSchedule" }));
+                }
+            }
+        }
+        ("apps", "daemonsets") => {
+            default_object(&mut object["metadata"], "annotations");
+            object["metadata"]["annotations"][TEMPLATE] = "1".into();
+        }
+        _ => {}
+    }
+}
+
+/// How often the template of a DaemonSet was changed.
+pub(crate) const TEMPLATE: &str = "deprecated.daemonset.template.generation";
+
 fn fill_kind(resource: &Resource, object: &mut Value) {
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "pods") => pod(object),
+        ("", "nodes") => {
+            let range = object["spec"]["podCIDR"].clone();
+            if range.is_string() {
+                default(&mut object["spec"], "podCIDRs", json!([range]));
+            }
+        }
         ("", "namespaces") => {
             let name = object["metadata"]["name"].clone();
             object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
@@ -95,12 +136,9 @@ fn fill_kind(resource: &Resource, object: &mut Value) {
             }
         }
         ("", "services") => service(object),
-        ("", "persistentvolumeclaims") => {
-            default_object(object, "status");
-            default(&mut object["status"], "phase", "Pending");
-            default(&mut object["spec"], "volumeMode", "Filesystem");
-        }
+        ("", "persistentvolumeclaims") => claim(object),
         ("", "persistentvolumes") => {
+            quantity::canonical_map(&mut object["spec"]["capacity"]);
             default(&mut object["spec"], "volumeMode", "Filesystem");
             default(
                 &mut object["spec"],
@@ -124,16 +162,34 @@ fn fill_kind(resource: &Resource, object: &mut Value) {
             default(spec, "updateStrategy", update);
             pod_spec(&mut spec["template"]["spec"]);
         }
-        ("apps", "replicasets" | "statefulsets") => {
+        ("apps", "replicasets") => {
             default(&mut object["spec"], "replicas", 1);
             pod_spec(&mut object["spec"]["template"]["spec"]);
         }
-        ("batch", "jobs") => {
+        ("apps", "statefulsets") => stateful_set(&mut object["spec"]),
+        ("batch", "jobs") => job(object),
+        ("batch", "cronjobs") => {
             let spec = &mut object["spec"];
-            default(spec, "backoffLimit", 6);
-            default(spec, "completions", 1);
-            default(spec, "parallelism", 1);
-            pod_spec(&mut spec["template"]["spec"]);
+            default(spec, "concurrencyPolicy", "Allow");
+            default(spec, "suspend", false);
+            default(spec, "successfulJobsHistoryLimit", 3);
+            default(spec, "failedJobsHistoryLimit", 1);
+            pod_spec(&mut spec["jobTemplate"]["spec"]["template"]["spec"]);
+        }
+        ("storage.k8s.io", "csidrivers") => {
+            default_object(object, "spec");
+            let spec = &mut object["spec"];
+            default(spec, "attachRequired", true);
+            default(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
+            for field in [
+                "podInfoOnMount",
+                "requiresRepublish",
+                "seLinuxMount",
+                "storageCapacity",
+            ] {
+                default(spec, field, false);
+            }
+            default(spec, "volumeLifecycleModes", json!(["Persistent"]));
         }
         ("storage.k8s.io", "storageclasses") => {
             default(object, "reclaimPolicy", "Delete");
@@ -156,76 +212,76 @@ fn fill_kind(resource: &Resource, object: &mut Value) {
     }
 }
 
-fn default_object(object: &mut Value, key: &str) {
+pub(super) fn default_object(object: &mut Value, key: &str) {
     if !object[key].is_object() {
         object[key] = json!({});
     }
 }
 
-fn pod(object: &mut Value) {
+fn claim(object: &mut Value) {
     default_object(object, "status");
     default(&mut object["status"], "phase", "Pending");
-    default(&mut object["status"], "qosClass", "BestEffort");
-    let spec = &mut object["spec"];
-    pod_spec(spec);
-    default(spec, "serviceAccountName", "default");
-    let account = spec["serviceAccountName"].clone();
-    default(spec, "serviceAccount", account);
-    default(spec, "enableServiceLinks", true);
-    default(spec, "preemptionPolicy", "PreemptLowerPriority");
-    default(spec, "priority", 0);
-    let tolerated: Vec<(Value, Value)> = spec["tolerations"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|t| (t["key"].clone(), t["effect"].clone()))
-        .collect();
-    for key in [
-        "node.kubernetes.io/not-ready",
-        "node.kubernetes.io/unreachable",
-    ] {
-        // The admission plugin leaves a toleration of the same taint alone.
-        let known = |(k, e): &(Value, Value)| {
-            (k.is_null() || k == key) && (e.is_null() || e == "NoExecute")
-        };
-        if spec.is_object() && !tolerated.iter().any(known) {
-            if !spec["tolerations"].is_array() {
-                spec["tolerations"] = json!([]);
-            }
-            if let Some(list) = spec["tolerations"].as_array_mut() {
-                list.push(json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 }));
-            }
-        }
+    default(&mut object["spec"], "volumeMode", "Filesystem");
+    for list in ["requests", "limits"] {
+        quantity::canonical_map(&mut object["spec"]["resources"][list]);
     }
 }
 
-fn pod_spec(spec: &mut Value) {
-    if !spec.is_object() {
-        return;
+fn stateful_set(spec: &mut Value) {
+    default(spec, "replicas", 1);
+    default(spec, "revisionHistoryLimit", 10);
+    default(spec, "podManagementPolicy", "OrderedReady");
+    let keep = json!({ "whenDeleted": "Retain", "whenScaled": "Retain" });
+    default(spec, "persistentVolumeClaimRetentionPolicy", keep);
+    let update = json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } });
+    default(spec, "updateStrategy", update);
+    for template in spec["volumeClaimTemplates"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+    {
+        default(template, "apiVersion", "v1");
+        default(template, "kind", "PersistentVolumeClaim");
+        claim(template);
     }
-    default(spec, "restartPolicy", "Always");
-    default(spec, "dnsPolicy", "ClusterFirst");
-    default(spec, "terminationGracePeriodSeconds", 30);
-    default(spec, "schedulerName", "default-scheduler");
-    default(spec, "securityContext", json!({}));
-    for list in ["containers", "initContainers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
-            default(container, "terminationMessagePath", "/dev/termination-log");
-            default(container, "terminationMessagePolicy", "File");
-            default(container, "resources", json!({}));
-            let image = container["image"].as_str().unwrap_or_default();
-            let tag = image.rsplit('/').next().unwrap_or_default();
-            let latest = !image.contains('@') && (!tag.contains(':') || tag.ends_with(":latest"));
-            default(
-                container,
-                "imagePullPolicy",
-                if latest { "Always" } else { "IfNotPresent" },
-            );
-            for port in container["ports"].as_array_mut().into_iter().flatten() {
-                default(port, "protocol", "TCP");
+    pod_spec(&mut spec["template"]["spec"]);
+}
+
+/// The labels by which a Job finds its pods, with and without their domain.
+const JOB_UID: [&str; 2] = ["batch.kubernetes.io/controller-uid", "controller-uid"];
+const JOB_NAME: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
+
+fn job(object: &mut Value) {
+    let uid = object["metadata"]["uid"].clone();
+    let name = object["metadata"]["name"].clone();
+    let spec = &mut object["spec"];
+    default(spec, "backoffLimit", 6);
+    if spec["completions"].is_null() && spec["parallelism"].is_null() {
+        default(spec, "completions", 1);
+    }
+    default(spec, "parallelism", 1);
+    default(spec, "completionMode", "NonIndexed");
+    default(spec, "suspend", false);
+    let replaced = if spec["podFailurePolicy"].is_object() {
+        "Failed"
+    } else {
+        "TerminatingOrFailed"
+    };
+    default(spec, "podReplacementPolicy", replaced);
+    let own = spec["manualSelector"] == true;
+    default(spec, "manualSelector", false);
+    if !own && spec["selector"].is_null() {
+        spec["selector"] = json!({ "matchLabels": { JOB_UID[0]: uid } });
+        default_object(&mut spec["template"], "metadata");
+        default_object(&mut spec["template"]["metadata"], "labels");
+        let labels = &mut spec["template"]["metadata"]["labels"];
+        for (keys, value) in [(JOB_UID, &uid), (JOB_NAME, &name)] {
+            for key in keys {
+                default(labels, key, value.clone());
             }
         }
     }
+    pod_spec(&mut spec["template"]["spec"]);
 }
 
 fn service(object: &mut Value) {
@@ -292,10 +348,6 @@ fn definition(object: &mut Value) {
                 "the initial names have been accepted"
             ),
         ]);
-    }
-    let metadata = &mut object["metadata"];
-    if metadata.get("deletionTimestamp").is_none() && metadata["finalizers"].is_null() {
-        metadata["finalizers"] = json!([CRD_FINALIZER]);
     }
 }
 

@@ -76,12 +76,18 @@ pub(crate) fn delete(
         ));
     };
     let metadata = &old["metadata"];
-    for (what, wanted, found) in [
-        ("UID", &options.uid, &metadata["uid"]),
+    for (what, wanted, found, happened) in [
+        (
+            "UID",
+            &options.uid,
+            &metadata["uid"],
+            "deleted and then recreated",
+        ),
         (
             "ResourceVersion",
             &options.revision,
             &metadata["resourceVersion"],
+            "modified",
         ),
     ] {
         if let Some(wanted) = wanted
@@ -89,9 +95,9 @@ pub(crate) fn delete(
         {
             let found = found.as_str().unwrap_or_default();
             let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object might have been {happened}"
             );
-            return Err(Refusal::conflict(resource, &key.1, &why));
+            return Err(Refusal::changed(resource, &key.1, &why));
         }
     }
     if resource.group.is_empty()
@@ -113,6 +119,11 @@ pub(crate) fn delete(
         _ => None,
     };
     let already = metadata.get("deletionTimestamp").is_some();
+    let policy = policy.or_else(|| {
+        // Objects of a definition go before it does.
+        let definition = resource.plural == "customresourcedefinitions";
+        definition.then_some(CRD_FINALIZER)
+    });
     if let (Some(policy), false) = (policy, already) {
         let mut finalizers = metadata["finalizers"]
             .as_array()
@@ -144,8 +155,19 @@ pub(crate) fn delete(
         }
     }
     if is_finished(resource, &new) {
-        let gone = transaction.remove(resource, key.clone()).unwrap_or(old);
-        return Ok(Deleted::Gone(gone));
+        // A pod is marked before it goes, which who watches sees.
+        let marked = resource.group.is_empty() && resource.plural == "pods";
+        let last = if marked {
+            transaction.put(resource, key.clone(), new)
+        } else {
+            old
+        };
+        let gone = transaction.remove(resource, key.clone());
+        return Ok(Deleted::Gone(if transaction.dry {
+            last
+        } else {
+            gone.unwrap_or(last)
+        }));
     }
     if *old == new {
         return Ok(Deleted::Going(old));

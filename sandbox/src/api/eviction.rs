@@ -6,17 +6,19 @@ use super::{
     call::Call,
     delete::{self, DeleteOptions},
     refusal::Refusal,
+    resource::Resource,
     selector::LabelSelector,
     store::{Store, now},
+    transaction::Transaction,
 };
 
 /// Evicts; the answer is the `Status` of success.
 pub(crate) fn evict(store: &Store, call: &Call, body: &Value) -> Result<Value, Refusal> {
     let named = body["metadata"]["name"].as_str().unwrap_or_default();
     if named != call.name {
-        return Err(Refusal::bad_request(format!(
-            "name in URL does not match name in Eviction object: {named}"
-        )));
+        return Err(Refusal::bad_request(
+            "name in URL does not match name in Eviction object",
+        ));
     }
     let mut options = DeleteOptions::read(call, &body["deleteOptions"]);
     options.dry |= body["dryRun"]
@@ -67,6 +69,9 @@ pub(crate) fn evict(store: &Store, call: &Call, body: &Value) -> Result<Value, R
             }
         }
     }
+    if !transaction.dry {
+        mark(&mut transaction, &pods, &pod);
+    }
     delete::delete(
         &mut transaction,
         &pods,
@@ -76,6 +81,25 @@ pub(crate) fn evict(store: &Store, call: &Call, body: &Value) -> Result<Value, R
     Ok(
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 }),
     )
+}
+
+/// Says in the pod's conditions why it ends.
+fn mark(transaction: &mut Transaction<'_>, pods: &Resource, pod: &Value) {
+    let mut new = pod.clone();
+    let condition = json!({ "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastTransitionTime": now() });
+    match new["status"]["conditions"].as_array_mut() {
+        Some(list) => {
+            list.retain(|c| c["type"] != "DisruptionTarget");
+            list.push(condition);
+        }
+        None => new["status"]["conditions"] = json!([condition]),
+    }
+    let key = (
+        text(&pod["metadata"]["namespace"]),
+        text(&pod["metadata"]["name"]),
+    );
+    transaction.put(pods, key, new);
 }
 
 fn text(value: &Value) -> String {

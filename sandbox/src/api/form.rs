@@ -50,6 +50,25 @@ impl Form {
     }
 }
 
+/// What a real server says when it can make nothing of what is asked for.
+pub(crate) const NOT_ACCEPTABLE: &str = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+
+/// Whether one of the media types is one that an API server has. We answer all of them in JSON.
+pub(crate) fn acceptable(accept: &str) -> bool {
+    accept.is_empty()
+        || accept.split(',').any(|part| {
+            let media = part.split(';').next().unwrap_or_default().trim();
+            matches!(
+                media,
+                "application/json"
+                    | "application/yaml"
+                    | "application/vnd.kubernetes.protobuf"
+                    | "application/*"
+                    | "*/*"
+            )
+        })
+}
+
 /// An object on its way out, in the version asked for, without copying it.
 pub(crate) struct Out<'a> {
     pub(crate) object: &'a Value,

@@ -12,7 +12,7 @@ use super::{
     delete::{self, DeleteOptions, Deleted},
     discovery,
     form::{self, Form},
-    node_restriction, patch, plain, proxy,
+    node_restriction, options, patch, plain, proxy,
     rbac::{self, Attributes},
     read,
     refusal::Refusal,
@@ -158,14 +158,21 @@ async fn serve(
     if !call.is_resource() {
         return plain::answer(core, call);
     }
-    discovery::aggregated(core, &call.group, &call.version).and_then(|known| {
-        if known {
-            Ok(())
-        } else {
-            Err(Refusal::no_such_resource())
-        }
-    })?;
+    if !form::acceptable(&call.accept) {
+        return Ok(Answer::raw(
+            406,
+            "text/plain; charset=utf-8",
+            form::NOT_ACCEPTABLE.into(),
+        ));
+    }
+    if !discovery::aggregated(core, &call.group, &call.version)? {
+        return Ok(not_served());
+    }
     let Some(resource) = core.store.registry.find(&call.group, &call.resource) else {
+        // Built-in groups know what they have; what is in no definition, nobody knows.
+        if core.store.registry.has_builtin(&call.group, &call.version) {
+            return Err(Refusal::no_such_resource());
+        }
         return Ok(not_served());
     };
     if !resource.versions.contains(&call.version) {
@@ -177,6 +184,17 @@ async fn serve(
     if call.verb == "watch" {
         return watch(core, call, &resource, stale);
     }
+    let one = !call.name.is_empty();
+    let misplaced = match call.verb.as_str() {
+        "create" => one && call.subresource.is_empty(),
+        "update" | "patch" => !one,
+        "deletecollection" => !resource.verbs().contains(&"deletecollection"),
+        _ => false,
+    };
+    if misplaced && !resource.virtual_ {
+        return Err(Refusal::method_not_allowed());
+    }
+    options::check(call)?;
     resource_answer(core, call, &resource, &body)
 }
 
@@ -294,6 +312,7 @@ fn resource_answer(
         }
         "delete" if call.subresource.is_empty() => {
             let options = DeleteOptions::read(call, &delete_body(body)?);
+            options::check_delete(call, &delete_body(body)?)?;
             let key = (call.namespace.clone(), call.name.clone());
             let mut transaction = core.store.begin(options.dry);
             match delete::delete(&mut transaction, resource, &key, &options)? {
@@ -320,6 +339,7 @@ fn delete_collection(
 ) -> Result<Answer, Refusal> {
     let selection = read::Selection::of(call, resource)?;
     let options = DeleteOptions::read(call, &delete_body(body)?);
+    options::check_delete(call, &delete_body(body)?)?;
     let mut transaction = core.store.begin(options.dry);
     let mut items = Vec::new();
     for object in transaction.all(resource, &call.namespace) {

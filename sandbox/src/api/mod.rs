@@ -19,6 +19,7 @@ mod columns;
 mod columns_builtin;
 mod connection;
 mod defaults;
+mod defaults_pods;
 mod delete;
 mod discovery;
 mod eviction;
@@ -30,6 +31,7 @@ mod listing;
 mod node_authorizer;
 mod node_restriction;
 mod openapi;
+mod options;
 mod patch;
 mod plain;
 mod pod_columns;
@@ -37,6 +39,7 @@ mod pod_security;
 mod protobuf;
 mod protobuf_messages;
 mod proxy;
+mod quantity;
 mod quota;
 mod rbac;
 mod read;
@@ -56,6 +59,7 @@ mod typing;
 mod validate;
 mod watch;
 mod write;
+mod zeros;
 
 /// Decoded query parameters.
 pub(crate) fn query(text: &str) -> Vec<(String, String)> {

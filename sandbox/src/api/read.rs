@@ -56,9 +56,11 @@ const TOO_OLD: &str = "The provided continue parameter is too old to display a c
 pub(crate) fn list(store: &Store, call: &Call, resource: &Resource) -> Result<Vec<u8>, Refusal> {
     let selection = Selection::of(call, resource)?;
     let limit = match call.query.get("limit") {
+        // A negative limit is none.
         Some(text) => text
-            .parse::<usize>()
-            .map_err(|_| Refusal::bad_request(format!("invalid limit: {text}")))?,
+            .parse::<i64>()
+            .map_err(|_| Refusal::bad_request(format!("invalid limit: {text}")))
+            .map(|limit| usize::try_from(limit).unwrap_or(0))?,
         None => 0,
     };
     let (from, at) = match call.query.get("continue") {

@@ -128,6 +128,20 @@ impl Refusal {
         )
     }
 
+    /// A precondition of a deletion that does not hold; it is told with the kind in the place of the resource.
+    pub(crate) fn changed(resource: &Resource, name: &str, why: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            qualified(&resource.group, &resource.kind)
+        );
+        Self::new(
+            409,
+            "Conflict",
+            message,
+            details(&resource.group, &resource.kind, name),
+        )
+    }
+
     pub(crate) fn stale(resource: &Resource, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(resource, name, why)
@@ -148,10 +162,13 @@ impl Refusal {
     }
 
     pub(crate) fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Self {
-        let lines: Vec<String> = causes
-            .iter()
-            .map(|c| format!("{}: {}", c.field, c.message))
-            .collect();
+        let mut lines: Vec<String> = Vec::new();
+        for cause in causes {
+            let line = format!("{}: {}", cause.field, cause.message);
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
         let text = if let [one] = lines.as_slice() {
             one.clone()
         } else {
@@ -167,6 +184,26 @@ impl Refusal {
             .map(|c| json!({ "reason": c.reason, "message": c.message, "field": c.field }))
             .collect();
         Self::new(422, "Invalid", message, details)
+    }
+
+    /// Options of a request that are not valid, such as an unknown value of `dryRun`.
+    pub(crate) fn options(kind: &str, causes: &[Cause]) -> Self {
+        let lines: Vec<String> = causes
+            .iter()
+            .map(|c| format!("{}: {}", c.field, c.message))
+            .collect();
+        let message = format!("{kind}.meta.k8s.io \"\" is invalid: {}", lines.join(", "));
+        let mut details = details("meta.k8s.io", kind, "");
+        details["causes"] = causes
+            .iter()
+            .map(|c| json!({ "reason": c.reason, "message": c.message, "field": c.field }))
+            .collect();
+        Self::new(422, "Invalid", message, details)
+    }
+
+    /// What a real server has no better answer for than its own error.
+    pub(crate) fn unexpected(message: impl Into<String>) -> Self {
+        Self::new(500, "", message, Value::Null)
     }
 
     pub(crate) fn expired(message: impl Into<String>) -> Self {

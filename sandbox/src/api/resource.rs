@@ -84,6 +84,8 @@ impl Resource {
                     | "networking.k8s.io"
                     | "apiextensions.k8s.io"
                     | "admissionregistration.k8s.io"
+                    | "discovery.k8s.io"
+                    | "flowcontrol.apiserver.k8s.io"
             )
             || (self.group.is_empty()
                 && matches!(self.plural.as_str(), "pods" | "replicationcontrollers"))
@@ -217,6 +219,13 @@ impl Registry {
             return Some(resource.clone());
         }
         self.custom().get(&format!("{plural}.{group}")).cloned()
+    }
+
+    /// Whether a group and version is one of those that every API server has.
+    pub(crate) fn has_builtin(&self, group: &str, version: &str) -> bool {
+        self.builtin
+            .values()
+            .any(|r| r.group == group && r.versions.iter().any(|v| v == version))
     }
 
     pub(crate) fn find_kind(&self, group: &str, kind: &str) -> Option<Arc<Resource>> {

@@ -211,6 +211,16 @@ impl FieldSelector {
     pub(crate) fn check(&self, resource: &Resource, version: &str) -> Result<(), Refusal> {
         for (field, _, _) in &self.0 {
             if !selectable(resource, version, field) {
+                if resource.custom.is_none() && plain(resource) {
+                    let known = if resource.namespaced {
+                        "\"metadata.name\", \"metadata.namespace\""
+                    } else {
+                        "\"metadata.name\""
+                    };
+                    return Err(Refusal::bad_request(format!(
+                        "\"{field}\" is not a known field selector: only {known}"
+                    )));
+                }
                 return Err(Refusal::bad_request(format!(
                     "field label not supported: {field}"
                 )));
@@ -269,6 +279,29 @@ fn field_text<'a>(object: &'a Value, field: &str) -> Cow<'a, str> {
         Value::Null => "".into(),
         other => other.to_string().into(),
     }
+}
+
+/// Whether a kind is selected by nothing but name and namespace.
+fn plain(resource: &Resource) -> bool {
+    !matches!(
+        (resource.group.as_str(), resource.plural.as_str()),
+        (
+            "",
+            "pods"
+                | "nodes"
+                | "events"
+                | "secrets"
+                | "services"
+                | "namespaces"
+                | "replicationcontrollers"
+        ) | ("events.k8s.io", "events")
+            | (
+                "apps",
+                "replicasets" | "statefulsets" | "deployments" | "daemonsets"
+            )
+            | ("batch", "jobs")
+            | ("certificates.k8s.io", _)
+    )
 }
 
 fn selectable(resource: &Resource, version: &str, field: &str) -> bool {

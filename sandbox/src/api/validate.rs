@@ -23,6 +23,9 @@ pub(crate) fn new_object(
         ));
     }
     labels(object, &mut causes);
+    if resource.custom.is_none() {
+        finalizers(object, &mut causes);
+    }
     required(resource, object, &mut causes);
     if let Some(schema) = resource.schema(version) {
         against_schema(schema, object, "", &mut causes);
@@ -128,6 +131,21 @@ fn labels(object: &Value, causes: &mut Vec<Cause>) {
                 "metadata.labels",
                 &Value::String(key.clone()),
                 why,
+            ));
+        }
+    }
+}
+
+/// Finalizers of built-in kinds have a domain, but for those that the API itself knows.
+fn finalizers(object: &Value, causes: &mut Vec<Cause>) {
+    let list = object["metadata"]["finalizers"].as_array();
+    for (at, finalizer) in list.into_iter().flatten().enumerate() {
+        let name = finalizer.as_str().unwrap_or_default();
+        if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+            causes.push(Cause::invalid(
+                format!("metadata.finalizers[{at}]"),
+                finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
             ));
         }
     }

@@ -57,7 +57,10 @@ impl Watch {
             None | Some("0") => None,
             Some(_) if initial => None,
             Some(text) => Some(text.parse::<u64>().map_err(|_| {
-                Refusal::bad_request(format!("Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"))
+                Refusal::unexpected(format!(
+                    "resourceVersion: Invalid value: \"{text}\": {}",
+                    super::accept::unreadable(text)
+                ))
             })?),
         };
         let suppressed = call.query.get("sendInitialEvents") == Some("false");

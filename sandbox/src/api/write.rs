@@ -103,7 +103,7 @@ impl<'a> Writer<'a> {
             .as_str()
             .is_some_and(|v| !v.is_empty())
         {
-            return Err(Refusal::bad_request(
+            return Err(Refusal::unexpected(
                 "resourceVersion should not be set on objects to be created",
             ));
         }
@@ -179,6 +179,7 @@ impl<'a> Writer<'a> {
         }
         defaults::identify(self.resource, &mut object);
         defaults::fill(self.resource, &mut object);
+        defaults::admit(self.resource, &mut object);
         if let Some(schema) = self.resource.schema(&self.call.version) {
             schema_defaults(schema, &mut object);
         }
@@ -323,10 +324,8 @@ impl<'a> Writer<'a> {
         self.check_kind(&wanted)?;
         let namespace = self.namespace_of(&mut wanted)?;
         if self.call.query.get("fieldManager").is_none() {
-            let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
-            let mut refusal = Refusal::bad_request(message);
-            (refusal.code, refusal.reason) = (422, "Invalid");
-            return Err(refusal);
+            let cause = Cause::required("fieldManager", "is required for apply patch");
+            return Err(Refusal::options("PatchOptions", &[cause]));
         }
         if wanted["metadata"]
             .get("managedFields")
