@@ -247,82 +247,100 @@ async fn node_manifest(cx: &Context) -> Answer {
     ))
 }
 
+/// What is wrong with a manifest: a reason and its words.
+type Wrong = Vec<(&'static str, String)>;
+
 fn judged(document: &Document, node: &str, longhorn: &str) -> Verdict {
     let file = document.file.display();
-    let fail = |reason, what: String| Verdict::fail(reason, format!("{file}: {what}"));
+    let mut wrong = Wrong::new();
     let namespace = document.namespace().unwrap_or_default();
     if namespace != longhorn {
-        return fail(
+        wrong.push((
             "WrongNamespace",
             format!(
                 "metadata.namespace is {}, expected {longhorn}",
                 or_nothing(namespace)
             ),
-        );
+        ));
     }
     let name = document.text("/spec/name");
     if name != node {
-        return fail(
+        wrong.push((
             "SpecNameMissing",
             format!("spec.name is {}, expected {node}", or_nothing(name)),
-        );
+        ));
     }
-    let is_true = |value: Option<&Value>| value.and_then(Value::as_bool) == Some(true);
     if !is_true(document.value.pointer("/spec/allowScheduling")) {
-        return fail("SchedulingOff", "spec.allowScheduling is not true".into());
+        wrong.push(("SchedulingOff", "spec.allowScheduling is not true".into()));
     }
-    let disks = match document
+    let none = serde_json::Map::new();
+    let disks = document
         .value
         .pointer("/spec/disks")
         .and_then(Value::as_object)
-    {
-        Some(disks) if !disks.is_empty() => disks,
-        _ => return fail("NoDisks", "spec.disks declares none".into()),
-    };
-    let text = |disk: &Value, key: &str| {
-        disk.get(key)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let mut paths = BTreeSet::new();
-    for (name, disk) in disks {
-        let path = text(disk, "path");
-        if path.is_empty() {
-            return fail("DiskWithoutPath", format!("disk {name} has no path"));
-        }
-        if !paths.insert(path.trim_end_matches('/').to_owned()) {
-            return fail(
-                "PathTwice",
-                format!("disk {name} has a path that another disk has: {path}"),
-            );
-        }
-    }
-    let on = disks
-        .values()
-        .filter(|disk| is_true(disk.get("allowScheduling")))
-        .count();
-    if on == 0 {
-        return fail("AllDisksOff", "no disk has allowScheduling: true".into());
-    }
+        .unwrap_or(&none);
+    judge_disks(disks, &mut wrong);
+    let untyped = disks
+        .iter()
+        .find(|(_, disk)| text(disk, "diskType").is_empty());
+    let untyped = untyped.map(|(name, _)| format!("disk {name} has no diskType"));
     let lines = disks.iter().map(|(name, disk)| {
         let reserved = disk
             .get("storageReserved")
             .map_or("nothing".to_owned(), ToString::to_string);
         format!("disk {name} at {}, {reserved} reserved", text(disk, "path"))
     });
-    match disks
-        .iter()
-        .find(|(_, disk)| text(disk, "diskType").is_empty())
-    {
-        Some((name, _)) => Verdict::warn(
-            "DiskTypeMissing",
-            format!("{file}: disk {name} has no diskType"),
-        )
-        .saw_all(lines),
-        None => Verdict::pass(format!("{file} declares {} disks for {node}", disks.len()))
-            .saw_all(lines),
+    let lines = lines.collect::<Vec<_>>();
+    if let Some(((reason, what), others)) = wrong.split_first() {
+        // One reason is shown; whoever mends the file wants to know all of them.
+        let others = others
+            .iter()
+            .map(|(reason, what)| format!("{reason}: {what}"));
+        let untyped = untyped.map(|what| format!("DiskTypeMissing: {what}"));
+        return Verdict::fail(reason, format!("{file}: {what}"))
+            .saw_all(others.chain(untyped).chain(lines));
     }
+    match untyped {
+        Some(what) => Verdict::warn("DiskTypeMissing", format!("{file}: {what}")),
+        None => Verdict::pass(format!("{file} declares {} disks for {node}", disks.len())),
+    }
+    .saw_all(lines)
+}
+
+fn judge_disks(disks: &serde_json::Map<String, Value>, wrong: &mut Wrong) {
+    if disks.is_empty() {
+        wrong.push(("NoDisks", "spec.disks declares none".into()));
+        return;
+    }
+    let mut paths = BTreeSet::new();
+    for (name, disk) in disks {
+        let path = text(disk, "path");
+        if path.is_empty() {
+            wrong.push(("DiskWithoutPath", format!("disk {name} has no path")));
+        } else if !paths.insert(path.trim_end_matches('/').to_owned()) {
+            wrong.push((
+                "PathTwice",
+                format!("disk {name} has a path that another disk has: {path}"),
+            ));
+        }
+    }
+    if !disks
+        .values()
+        .any(|disk| is_true(disk.get("allowScheduling")))
+    {
+        wrong.push(("AllDisksOff", "no disk has allowScheduling: true".into()));
+    }
+}
+
+fn is_true(value: Option<&Value>) -> bool {
+    value.and_then(Value::as_bool) == Some(true)
+}
+
+fn text(disk: &Value, key: &str) -> String {
+    disk.get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn or_nothing(text: &str) -> &str {

@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(refusal.code, 409);
         assert_eq!(
             refusal.message,
-            "Apply failed with 1 conflict: conflict with \"one\" using v1: .data.b"
+            "Apply failed with 1 conflict: conflict with \"one\": .data.b"
         );
         assert_eq!(refusal.details["causes"][0]["field"], ".data.b");
         let live = apply(&maps, "v1", &manager("two"), &live, &other, true).expect("forced");

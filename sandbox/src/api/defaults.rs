@@ -92,11 +92,27 @@ pub(crate) fn admit(resource: &Resource, object: &mut Value) {
                 }
             }
         }
+        ("", "persistentvolumeclaims") => protect(object, CLAIM_PROTECTION),
+        ("", "persistentvolumes") => protect(object, VOLUME_PROTECTION),
         ("apps", "daemonsets") => {
             default_object(&mut object["metadata"], "annotations");
             object["metadata"]["annotations"][TEMPLATE] = "1".into();
         }
         _ => {}
+    }
+}
+
+/// Holds a claim that a pod uses, and a volume that a claim has. A controller takes it away.
+pub(crate) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+pub(crate) const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
+
+fn protect(object: &mut Value, finalizer: &str) {
+    let metadata = &mut object["metadata"];
+    default(metadata, "finalizers", json!([]));
+    if let Some(list) = metadata["finalizers"].as_array_mut()
+        && !list.iter().any(|one| one == finalizer)
+    {
+        list.push(finalizer.into());
     }
 }
 

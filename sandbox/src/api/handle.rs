@@ -17,7 +17,7 @@ use super::{
     read,
     refusal::Refusal,
     resource::Resource,
-    reviews, subresource,
+    reviews, strict, subresource,
     watch::Watch,
     write::Writer,
 };
@@ -159,11 +159,7 @@ async fn serve(
         return plain::answer(core, call);
     }
     if !form::acceptable(&call.accept) {
-        return Ok(Answer::raw(
-            406,
-            "text/plain; charset=utf-8",
-            form::NOT_ACCEPTABLE.into(),
-        ));
+        return Err(Refusal::not_acceptable());
     }
     if !discovery::aggregated(core, &call.group, &call.version)? {
         return Ok(not_served());
@@ -299,12 +295,22 @@ fn resource_answer(
         "get" => Ok(Answer::json(200, read::get(&core.store, call, resource)?)),
         "list" => Ok(Answer::json(200, read::list(&core.store, call, resource)?)),
         "create" if call.name.is_empty() => {
-            let body = form::from_version(resource, object_of(call, body)?);
-            Ok(one(201, &*writer.create(body)?))
+            let mut object = object_of(call, body)?;
+            writer.check_kind(&object)?;
+            strict::check(call, resource, &mut object, None)?;
+            Ok(one(
+                201,
+                &*writer.create(form::from_version(resource, object))?,
+            ))
         }
         "update" => {
-            let body = form::from_version(resource, object_of(call, body)?);
-            Ok(one(200, &*writer.update(body)?))
+            let mut object = object_of(call, body)?;
+            writer.check_kind(&object)?;
+            strict::check(call, resource, &mut object, None)?;
+            Ok(one(
+                200,
+                &*writer.update(form::from_version(resource, object))?,
+            ))
         }
         "patch" => {
             let (object, created) = patch::patch(&writer, body)?;
@@ -350,14 +356,14 @@ fn delete_collection(
                     .unwrap_or_default()
                     .to_owned()
             };
-            match delete::delete(
+            delete::delete(
                 &mut transaction,
                 resource,
                 &(text("namespace"), text("name")),
                 &options,
-            )? {
-                Deleted::Gone(object) | Deleted::Going(object) => items.push(object),
-            }
+            )?;
+            // Told as they were listed.
+            items.push(object);
         }
     }
     drop(transaction);

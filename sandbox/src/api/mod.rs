@@ -49,8 +49,11 @@ mod resource;
 mod reviews;
 mod selector;
 mod server;
+mod shapes;
+mod shapes_kinds;
 mod store;
 mod strategic;
+mod strict;
 mod subresource;
 mod table;
 mod tls;
@@ -68,6 +71,7 @@ pub(crate) fn query(text: &str) -> Vec<(String, String)> {
 
 pub(crate) use server::Core;
 pub use server::{ApiOptions, ApiServer};
+pub use shapes::fields_of;
 pub use store::{LoadError, Store};
 pub use tls::Tls;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{refusal::Refusal, strategic, write::Writer};
+use super::{refusal::Refusal, strategic, strict, write::Writer};
 
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
@@ -27,6 +27,7 @@ pub(crate) fn patch(writer: &Writer<'_>, body: &[u8]) -> Result<(Arc<Value>, boo
                 let mut new = old.clone();
                 new["apiVersion"] = writer.resource.api_version(&writer.call.version).into();
                 change(&mut new)?;
+                strict::check(writer.call, writer.resource, &mut new, Some(body))?;
                 Ok(new)
             })
             .map(|object| (object, false))
@@ -35,7 +36,9 @@ pub(crate) fn patch(writer: &Writer<'_>, body: &[u8]) -> Result<(Arc<Value>, boo
         APPLY | "application/apply-patch+json" => {
             let text = std::str::from_utf8(body)
                 .map_err(|_| Refusal::bad_request("the patch is no UTF-8 text"))?;
-            let wanted = parse_yaml(text)?;
+            let mut wanted = parse_yaml(text)?;
+            writer.check_kind(&wanted)?;
+            strict::check(writer.call, writer.resource, &mut wanted, None)?;
             writer.apply(
                 wanted,
                 writer.call.query.flag("force") && writer.call.query.get("force").is_some(),

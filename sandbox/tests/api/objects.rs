@@ -287,7 +287,7 @@ async fn appliers_own_fields() {
         .await
         .expect_err("conflict");
     assert!(
-        matches!(&refused, kube::Error::Api(s) if s.code == 409 && s.message == "Apply failed with 1 conflict: conflict with \"one\" using v1: .data.a"),
+        matches!(&refused, kube::Error::Api(s) if s.code == 409 && s.message == "Apply failed with 1 conflict: conflict with \"one\": .data.a"),
         "{refused}"
     );
     maps.patch(

@@ -5,7 +5,7 @@ mod compare;
 mod deviations;
 mod listed;
 mod objects;
-mod servers;
+pub(crate) mod servers;
 mod shapes;
 mod step;
 mod written;

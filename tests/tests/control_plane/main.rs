@@ -25,6 +25,7 @@ mod fixes;
 #[path = "../runner/interrupted.rs"]
 #[allow(dead_code, reason = "what only tests of the sandbox use")]
 mod interrupted;
+mod kubectl;
 mod life;
 mod pre;
 #[path = "../runner/stories.rs"]
@@ -63,6 +64,10 @@ const TESTS: &[(&str, Body)] = &[
     (
         "differential::every_shape_of_request_is_in_the_table",
         differential::every_shape_is_in_the_table,
+    ),
+    (
+        "kubectl::it_says_the_same_of_both_servers",
+        kubectl::same_output,
     ),
 ];
 

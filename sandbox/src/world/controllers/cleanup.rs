@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde_json::{Value, json};
 
 use crate::world::{
-    kinds::{self, NAMESPACES, NODES, PODS, Res},
+    kinds::{self, CLAIMS, NAMESPACES, NODES, PODS, Res, VOLUMES},
     make::{deleting, items, name, namespace, text, uid_of},
     scene::{Change, Scene},
 };
@@ -115,6 +115,39 @@ pub(crate) fn lost_pods(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             scene.timers.forget(&key);
         } else if scene.timers.waited(&key, scene.pace.pod_stop) {
             changes.push(Change::end(&pod));
+        }
+    }
+}
+
+/// Takes the protection from claims that no pod uses, and from volumes that no claim has, once they are to go.
+pub(crate) fn protection(scene: &Scene<'_>, changes: &mut Vec<Change>) {
+    let going = |res: &'static Res, finalizer: &'static str| {
+        let all = scene.list(res).into_iter();
+        all.filter(move |one| deleting(one) && has_finalizer(one, finalizer))
+            .collect::<Vec<_>>()
+    };
+    let pods = scene.list(&PODS);
+    for claim in going(&CLAIMS, "kubernetes.io/pvc-protection") {
+        let uses = |pod: &Arc<Value>| {
+            let over = matches!(text(&pod["status"]["phase"]), "Succeeded" | "Failed");
+            let volumes = items(&pod["spec"]["volumes"]);
+            !over
+                && namespace(pod) == namespace(&claim)
+                && volumes
+                    .iter()
+                    .any(|one| one["persistentVolumeClaim"]["claimName"] == name(&claim))
+        };
+        if !pods.iter().any(uses) {
+            drop_finalizer(&CLAIMS, &claim, "kubernetes.io/pvc-protection", changes);
+        }
+    }
+    let claims = scene.list(&CLAIMS);
+    for volume in going(&VOLUMES, "kubernetes.io/pv-protection") {
+        let bound = claims
+            .iter()
+            .any(|claim| claim["spec"]["volumeName"] == name(&volume));
+        if !bound {
+            drop_finalizer(&VOLUMES, &volume, "kubernetes.io/pv-protection", changes);
         }
     }
 }

@@ -25,6 +25,7 @@ impl Actor for Controllers {
         budgets::count(scene, &mut changes);
         cleanup::orphans(scene, &mut changes);
         cleanup::lost_pods(scene, &mut changes);
+        cleanup::protection(scene, &mut changes);
         cleanup::namespaces(scene, &mut changes);
         changes
     }

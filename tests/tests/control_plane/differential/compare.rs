@@ -80,6 +80,9 @@ fn plain(body: &Value) -> Value {
                     // Columns of a table are described in prose, which nobody shows.
                     "description" if map.contains_key("priority") => {}
                     _ if value.is_null() || *value == json!({}) => {}
+                    key if key.ends_with("controller-uid") => {
+                        kept.insert(key.to_owned(), "an id".into());
+                    }
                     key if key.ends_with("Timestamp") || key.ends_with("Time") => {
                         kept.insert(key.to_owned(), "a time".into());
                     }

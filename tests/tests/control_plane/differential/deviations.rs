@@ -24,6 +24,10 @@ const fn meant(row: &'static str, at: &'static str, why: &'static str) -> Deviat
     }
 }
 
+#[expect(
+    dead_code,
+    reason = "for the next fault that is found and cannot be mended at once"
+)]
 const fn open(row: &'static str, at: &'static str, why: &'static str) -> Deviation {
     Deviation {
         row,
@@ -40,11 +44,6 @@ const KNOWN: &[Deviation] = &[
         "without its controllers a real cluster keeps no Endpoints, which the sandbox always does",
     ),
     meant(
-        "/persistentvolumeclaims",
-        "/metadata/finalizers",
-        "no controller of the sandbox would take the protection of claims away again",
-    ),
-    meant(
         "json-patch+json",
         "/message",
         "the sandbox says which operation failed, which helps whoever reads it",
@@ -55,11 +54,6 @@ const KNOWN: &[Deviation] = &[
         "the sandbox says which media types it takes",
     ),
     meant(
-        "/two/eviction",
-        "/message",
-        "the sandbox says which name the Eviction has",
-    ),
-    meant(
         "/kept/eviction",
         "/details/causes/0/message",
         "the text is that of servers before 1.36",
@@ -68,11 +62,6 @@ const KNOWN: &[Deviation] = &[
         "labelSelector=",
         "/message",
         "the sandbox shows the whole requirement that it cannot parse",
-    ),
-    meant(
-        "fieldSelector=data.a",
-        "/message",
-        "the sandbox has one text for fields it does not select by",
     ),
     meant(
         "continue=nonsense",
@@ -90,129 +79,9 @@ const KNOWN: &[Deviation] = &[
         "the sandbox answers in JSON always",
     ),
     meant(
-        "(text/html)",
-        "status:",
-        "the sandbox answers in JSON always",
-    ),
-    meant(
         "selfsubjectaccessreviews application",
         "",
         "the kind is lost in the real server's refusal, and named in the sandbox's",
-    ),
-    open(
-        "/nodes",
-        "/spec/podCIDRs",
-        "podCIDRs is not filled in from podCIDR",
-    ),
-    open(
-        "/nodes",
-        "/spec/taints",
-        "a new Node gets no not-ready taint by admission",
-    ),
-    open(
-        "/nodes",
-        "/status: real {\"daemonEndpoints",
-        "a Node without status shows no zero values",
-    ),
-    open("/nodes", "/cells/4", "an empty version is shown as null"),
-    open(
-        "/pods",
-        "/status/qosClass",
-        "the class of service is not worked out from requests and limits",
-    ),
-    open(
-        "/pods",
-        "/status/conditions",
-        "an evicted pod gets no condition DisruptionTarget",
-    ),
-    open(
-        "/pods/",
-        "/metadata/",
-        "a pod that is removed at once does not show its deletion",
-    ),
-    open(
-        "/apis/apps/v1/",
-        "",
-        "defaults and zero values of DaemonSet and StatefulSet; a propagation policy that there is not is taken",
-    ),
-    open("/jobs", "", "defaults of Job, and its columns"),
-    open(
-        "/endpointslices",
-        "/metadata/generation",
-        "an EndpointSlice has no generation",
-    ),
-    open(
-        "/poddisruptionbudgets",
-        "/status",
-        "a budget without status shows no zero values",
-    ),
-    open("/csidrivers", "/spec/", "defaults of CSIDriver"),
-    open(
-        "metrics.k8s.io",
-        ": real",
-        "a group that there is not answers in text, here with a Status",
-    ),
-    open(
-        "GET /api/v1/things",
-        ": real",
-        "a resource that there is not in a group that there is answers with a Status, here in text",
-    ),
-    open(
-        "/applied?",
-        "conflict with",
-        "the manager's version is named in the conflict",
-    ),
-    open(
-        "/applied ",
-        "/details",
-        "a missing field manager has no causes",
-    ),
-    open("dryRun=Some", "status:", "any value of dryRun is taken"),
-    open(
-        "fieldValidation=Strict",
-        "status:",
-        "unknown fields of built-in kinds are taken in spite of strict validation",
-    ),
-    open(
-        "PUT /api/v1/namespaces/table/configmaps ",
-        "status:",
-        "PUT on a collection is not 405",
-    ),
-    open(
-        "[conflict]",
-        "status:",
-        "malformed and unwanted resource versions are 500 on a real server",
-    ),
-    open(
-        "[precondition] DELETE",
-        "/details/kind",
-        "the details of a failed precondition name the plural, not the kind",
-    ),
-    open(
-        "[precondition] PATCH",
-        "status:",
-        "a changed UID is a conflict, not invalid",
-    ),
-    open(
-        "[finalizer] POST",
-        "status:",
-        "finalizers without a domain are taken",
-    ),
-    open(
-        "/held ",
-        "/details/causes",
-        "the causes of a refused finalizer differ",
-    ),
-    open(
-        "[selector] GET /api/v1/namespaces/table/configmaps",
-        "/items",
-        "shows what the rows before should have refused",
-    ),
-    open("limit=-1", "status:", "a negative limit is refused"),
-    open(
-        "resourceVersion=abc",
-        "status:",
-        "a malformed version of a watch is 500 on a real server",
     ),
 ];
 

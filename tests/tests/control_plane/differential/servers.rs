@@ -32,14 +32,14 @@ struct Server {
 }
 
 /// Both servers, the real one first.
-pub(super) struct Pair {
+pub(crate) struct Pair {
     servers: [Server; 2],
-    _real: ControlPlane,
-    _ours: ApiServer,
+    real: ControlPlane,
+    ours: ApiServer,
 }
 
 impl Pair {
-    pub(super) async fn start() -> Result<Self, Failed> {
+    pub(crate) async fn start() -> Result<Self, Failed> {
         let real = ControlPlane::start(Parts::Server).await?;
         let address: IpAddr = [127, 0, 0, 1].into();
         let ours = ApiServer::start(ApiOptions {
@@ -69,9 +69,17 @@ impl Pair {
         ];
         Ok(Self {
             servers,
-            _real: real,
-            _ours: ours,
+            real,
+            ours,
         })
+    }
+
+    /// The kubeconfigs of their administrators, as text.
+    pub(crate) fn kubeconfigs(&self) -> Result<[String; 2], Failed> {
+        Ok([
+            std::fs::read_to_string(self.real.kubeconfig())?,
+            self.ours.kubeconfig("sandbox", "admin", "admin-token"),
+        ])
     }
 
     /// Sends the request to both.
