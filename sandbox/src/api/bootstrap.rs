@@ -80,6 +80,10 @@ fn objects() -> Vec<Value> {
     objects.push(role("system:public-info-viewer", json!([
         { "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"], "verbs": ["get"] },
     ])));
+    objects.push(role("system:service-account-issuer-discovery", json!([{
+        "nonResourceURLs": ["/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"],
+        "verbs": ["get"],
+    }])));
     objects.push(role("system:auth-delegator", json!([
         { "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"] },
         { "apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"] },
@@ -95,6 +99,11 @@ fn objects() -> Vec<Value> {
             "system:discovery",
             "system:discovery",
             "system:authenticated",
+        ),
+        (
+            "system:service-account-issuer-discovery",
+            "system:service-account-issuer-discovery",
+            "system:serviceaccounts",
         ),
         (
             "system:public-info-viewer",

@@ -16,6 +16,21 @@ pub(super) fn text(value: &Value) -> Value {
     plain(value).into()
 }
 
+/// The name of a storage class, which says whether claims without one get it.
+pub(super) fn storage_class(object: &Value) -> Value {
+    let name = plain(&object["metadata"]["name"]);
+    let annotations = &object["metadata"]["annotations"];
+    let chosen = [
+        "storageclass.kubernetes.io/is-default-class",
+        "storageclass.beta.kubernetes.io/is-default-class",
+    ];
+    if chosen.iter().any(|key| annotations[*key] == "true") {
+        format!("{name} (default)").into()
+    } else {
+        name.into()
+    }
+}
+
 pub(super) fn none(value: &Value) -> Value {
     value
         .as_str()

@@ -78,6 +78,14 @@ pub(crate) fn of(resource: &Resource, version: &str) -> Vec<Column> {
         // Events put their name last.
         columns.clear();
     }
+    if resource.plural == "storageclasses" {
+        columns = vec![Column::new(
+            "Name",
+            "string",
+            0,
+            super::cells::storage_class,
+        )];
+    }
     if special.is_empty() {
         columns.push(Column::new("Created At", "date", 0, |o| {
             o["metadata"]["creationTimestamp"].clone()

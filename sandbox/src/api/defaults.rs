@@ -190,6 +190,8 @@ fn fill_kind(resource: &Resource, object: &mut Value) {
             default(spec, "suspend", false);
             default(spec, "successfulJobsHistoryLimit", 3);
             default(spec, "failedJobsHistoryLimit", 1);
+            default_object(&mut spec["jobTemplate"], "metadata");
+            default_object(&mut spec["jobTemplate"]["spec"]["template"], "metadata");
             pod_spec(&mut spec["jobTemplate"]["spec"]["template"]["spec"]);
         }
         ("storage.k8s.io", "csidrivers") => {
@@ -298,6 +300,9 @@ fn job(object: &mut Value) {
         }
     }
     pod_spec(&mut spec["template"]["spec"]);
+    // A Job without labels has those of its pods.
+    let labels = spec["template"]["metadata"]["labels"].clone();
+    default(&mut object["metadata"], "labels", labels);
 }
 
 fn service(object: &mut Value) {

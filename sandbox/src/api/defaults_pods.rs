@@ -99,11 +99,35 @@ fn container(container: &mut Value) {
         probe(&mut container[name]);
     }
     for name in ["postStart", "preStop"] {
-        http_get(&mut container["lifecycle"][name]["httpGet"]);
+        if let Some(action) = container.pointer_mut(&format!("/lifecycle/{name}/httpGet")) {
+            http_get(action);
+        }
     }
     for variable in container["env"].as_array_mut().into_iter().flatten() {
         if variable["valueFrom"]["fieldRef"].is_object() {
             default(&mut variable["valueFrom"]["fieldRef"], "apiVersion", "v1");
+        }
+    }
+}
+
+/// What the statuses of containers always show, and the addresses of the pod as a list.
+pub(super) fn pod_status(status: &mut Value) {
+    for list in [
+        "containerStatuses",
+        "initContainerStatuses",
+        "ephemeralContainerStatuses",
+    ] {
+        for one in status[list].as_array_mut().into_iter().flatten() {
+            default(one, "state", json!({}));
+            default(one, "lastState", json!({}));
+            default(one, "image", "");
+            default(one, "imageID", "");
+        }
+    }
+    for (one, list) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
+        let address = status[one].clone();
+        if address.is_string() {
+            default(status, list, json!([{ "ip": address }]));
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Schemas of what is served, as far as `kubectl explain`, `apply` and `diff` ask.
 //!
-//! Custom resources show the schema of their definition. Built-in kinds show the fields that the protobuf table knows,
-//! and otherwise only that a field is an object.
+//! Custom resources show the schema of their definition, built-in kinds the fields that their types have, without prose.
 
 use serde_json::{Map, Value, json};
 
-use super::{Core, form, handle::Answer, protobuf, resource::Resource};
+use super::{
+    Core, form,
+    handle::Answer,
+    resource::Resource,
+    shapes::{self, Shape, Shapes},
+};
 
 /// Answers `/openapi/...` in JSON; version 2 in protobuf has a function of its own.
 pub(crate) fn answer(core: &Core, rest: &[&str], accept: &str) -> Option<Answer> {
@@ -81,9 +85,10 @@ fn document(core: &Core, group: &str, version: &str) -> Option<Answer> {
                 "patch": operation("patch", &kind, &reference), "delete": operation("delete", &kind, &reference),
             }));
         }
-        let mut schema = match resource.schema(version) {
-            Some(schema) => custom(schema),
-            None => builtin(resource),
+        let mut schema = match (resource.schema(version), shapes::of(group, &resource.kind)) {
+            (Some(schema), _) => custom(schema),
+            (None, Some(shapes)) => builtin(shapes, resource, version, &mut schemas),
+            (None, None) => bare(resource),
         };
         schema["x-kubernetes-group-version-kind"] = json!([kind]);
         schemas.insert(component(resource, version), schema);
@@ -91,7 +96,11 @@ fn document(core: &Core, group: &str, version: &str) -> Option<Answer> {
     if paths.is_empty() {
         return None;
     }
-    schemas.insert(META.to_owned(), metadata());
+    if !schemas.contains_key(META)
+        && let Some(map) = shapes::of("", "ConfigMap")
+    {
+        structures(map, "io.k8s.apimachinery.pkg.apis.meta.v1.", &mut schemas);
+    }
     Some(Answer::json(
         200,
         form::bytes(&json!({
@@ -173,23 +182,78 @@ fn custom(schema: &Value) -> Value {
     schema
 }
 
-fn builtin(resource: &Resource) -> Value {
-    let mut properties = protobuf::properties(&resource.kind, 0).unwrap_or_default();
+const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+const EITHER: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+
+/// A kind as its types tell it; the structures that it is made of are added to the others.
+fn builtin(
+    shapes: &Shapes,
+    resource: &Resource,
+    version: &str,
+    schemas: &mut Map<String, Value>,
+) -> Value {
+    let own = component(resource, version);
+    let home = own.strip_suffix(&resource.kind).unwrap_or(&own);
+    structures(shapes, home, schemas);
+    let fields = shapes.structs.get(shapes.root).into_iter().flatten();
+    let fields = fields.map(|(field, shape)| ((*field).to_owned(), property(home, shape)));
+    let mut properties: Map<String, Value> = fields.collect();
     type_fields(&mut properties);
-    let object = |description: &str| json!({ "type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": true });
-    if !properties.contains_key("spec") && !protobuf::knows(&resource.kind) {
-        properties.insert("spec".to_owned(), object("What is wanted."));
-    }
-    if resource.status {
-        properties.insert(
-            "status".to_owned(),
-            object("What is, as the programs in the cluster have last seen it."),
-        );
-    }
+    schemas.insert(
+        QUANTITY.to_owned(),
+        json!({ "oneOf": [{ "type": "string" }, { "type": "number" }] }),
+    );
+    schemas.insert(EITHER.to_owned(), json!({ "format": "int-or-string", "oneOf": [{ "type": "integer" }, { "type": "string" }] }));
     json!({ "type": "object", "description": format!("{} of the Kubernetes API.", resource.kind), "properties": properties })
 }
 
-fn metadata() -> Value {
-    let properties = protobuf::properties("ObjectMeta", 0).unwrap_or_default();
-    json!({ "type": "object", "description": "Metadata that every object has.", "properties": properties })
+/// Adds the structures that a kind is made of.
+fn structures(shapes: &Shapes, home: &str, schemas: &mut Map<String, Value>) {
+    for (name, fields) in &shapes.structs {
+        if *name == shapes.root {
+            continue;
+        }
+        let fields = fields
+            .iter()
+            .map(|(field, shape)| ((*field).to_owned(), property(home, shape)));
+        let properties: Map<String, Value> = fields.collect();
+        let schema = json!({ "type": "object", "properties": properties });
+        schemas.insert(structure(home, name), schema);
+    }
+}
+
+/// The name of a structure among the schemas; metadata is the same everywhere.
+fn structure(home: &str, name: &str) -> String {
+    if name == "ObjectMeta" {
+        META.to_owned()
+    } else {
+        format!("{home}{name}")
+    }
+}
+
+fn property(home: &str, shape: &Shape) -> Value {
+    let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    match shape {
+        Shape::Text => json!({ "type": "string" }),
+        Shape::Time => json!({ "type": "string", "format": "date-time" }),
+        Shape::Whole => json!({ "type": "integer", "format": "int64" }),
+        Shape::Number => json!({ "type": "number", "format": "double" }),
+        Shape::Truth => json!({ "type": "boolean" }),
+        Shape::Quantity => reference(QUANTITY),
+        Shape::Either => reference(EITHER),
+        Shape::Any => json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true }),
+        Shape::List(inner) => json!({ "type": "array", "items": property(home, inner) }),
+        Shape::Map(inner) => {
+            json!({ "type": "object", "additionalProperties": property(home, inner) })
+        }
+        Shape::Struct(name) => json!({ "allOf": [reference(&structure(home, name))] }),
+    }
+}
+
+/// A kind of which no more is known than that it is there.
+fn bare(resource: &Resource) -> Value {
+    let mut properties = Map::new();
+    type_fields(&mut properties);
+    json!({ "type": "object", "description": format!("{} of the Kubernetes API.", resource.kind), "properties": properties,
+        "x-kubernetes-preserve-unknown-fields": true })
 }

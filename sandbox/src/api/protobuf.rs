@@ -69,45 +69,6 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, Refusal> {
     Ok(object)
 }
 
-/// Whether the table has this kind.
-pub(crate) fn knows(kind: &str) -> bool {
-    TABLE.contains_key(kind)
-}
-
-/// The fields of a message as properties of a schema.
-pub(crate) fn properties(name: &str, depth: u8) -> Option<Map<String, Value>> {
-    let table = TABLE.get(name)?;
-    let schema_of = |kind: &str| match kind {
-        "s" | "q" => json!({ "type": "string" }),
-        "y" => json!({ "type": "string", "format": "byte" }),
-        "t" => json!({ "type": "string", "format": "date-time" }),
-        "i" | "I" => json!({ "type": "integer", "format": "int64" }),
-        "b" | "B" => json!({ "type": "boolean" }),
-        "p" => {
-            json!({ "oneOf": [{ "type": "integer" }, { "type": "string" }], "format": "int-or-string" })
-        }
-        name if depth < 12 => {
-            json!({ "type": "object", "properties": properties(name, depth + 1).unwrap_or_default() })
-        }
-        _ => json!({ "type": "object" }),
-    };
-    let mut fields = Map::new();
-    for (key, kind) in table.values() {
-        let schema = if let Some(kind) = kind.strip_prefix('*') {
-            json!({ "type": "array", "items": schema_of(kind) })
-        } else if let Some(kind) = kind.strip_prefix("m:") {
-            json!({ "type": "object", "additionalProperties": schema_of(kind) })
-        } else if let Some(kind) = kind.strip_prefix('^') {
-            fields.extend(properties(kind, depth + 1).unwrap_or_default());
-            continue;
-        } else {
-            schema_of(kind.trim_start_matches('!'))
-        };
-        fields.insert((*key).to_owned(), schema);
-    }
-    Some(fields)
-}
-
 enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),

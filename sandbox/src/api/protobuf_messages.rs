@@ -83,6 +83,12 @@ JobSpec: 1 parallelism I, 2 completions I, 3 activeDeadlineSeconds I, 4 selector
 CronJob: 1 metadata ObjectMeta, 2 spec CronJobSpec
 CronJobSpec: 1 schedule s, 2 startingDeadlineSeconds I, 3 concurrencyPolicy s, 4 suspend B, 5 jobTemplate JobTemplate, 6 successfulJobsHistoryLimit I, 7 failedJobsHistoryLimit I
 JobTemplate: 1 metadata ObjectMeta, 2 spec JobSpec
+HorizontalPodAutoscaler: 1 metadata ObjectMeta, 2 spec ScalerSpec
+ScalerSpec: 1 scaleTargetRef ScaleTarget, 2 minReplicas I, 3 maxReplicas i, 4 metrics *Metric
+ScaleTarget: 1 kind s, 2 name s, 3 apiVersion s
+Metric: 1 type s, 4 resource ResourceMetric
+ResourceMetric: 1 name s, 2 target MetricTarget
+MetricTarget: 1 type s, 2 value q, 3 averageValue q, 4 averageUtilization I
 Role: 1 metadata ObjectMeta, 2 rules *Rule
 ClusterRole: 1 metadata ObjectMeta, 2 rules *Rule, 3 aggregationRule Aggregation
 Aggregation: 1 clusterRoleSelectors *LabelSelector
@@ -115,4 +121,6 @@ pub(super) const UNREADABLE: &[(&str, &[u64])] = &[
     ("SecurityContext", &[3, 10]),
     ("PodSecurityContext", &[1, 8]),
     ("IngressBackend", &[3]),
+    ("ScalerSpec", &[5]),
+    ("Metric", &[2, 3, 5, 7]),
 ];

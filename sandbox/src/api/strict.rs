@@ -28,10 +28,16 @@ pub(crate) fn check(
     }
     let kind = &resource.kind;
     if let Some((path, what, wanted)) = found.misfit {
-        return Err(Refusal::bad_request(format!(
-            "{kind} in version \"{}\" cannot be handled as a {kind}: json: cannot unmarshal {what} into Go struct field {kind}.{path} of type {wanted}",
-            call.version
-        )));
+        let why = format!(
+            "json: cannot unmarshal {what} into Go struct field {kind}.{path} of type {wanted}"
+        );
+        return Err(match patch {
+            None => Refusal::bad_request(format!(
+                "{kind} in version \"{}\" cannot be handled as a {kind}: {why}",
+                call.version
+            )),
+            Some(patch) => in_patch(patch, &why),
+        });
     }
     if found.unknown.is_empty() || call.query.get("fieldValidation") != Some("Strict") {
         return Ok(());
@@ -47,11 +53,13 @@ pub(crate) fn check(
             "{kind} in version \"{}\" cannot be handled as a {kind}: {why}",
             call.version
         ))),
-        Some(patch) => {
-            let text = Value::String(String::from_utf8_lossy(patch).into_owned());
-            Err(Refusal::unnamed(&[Cause::invalid("patch", &text, &why)]))
-        }
+        Some(patch) => Err(in_patch(patch, &why)),
     }
+}
+
+fn in_patch(patch: &[u8], why: &str) -> Refusal {
+    let text = Value::String(String::from_utf8_lossy(patch).into_owned());
+    Refusal::unnamed(&[Cause::invalid("patch", &text, why)])
 }
 
 #[derive(Default)]

@@ -79,6 +79,26 @@ pub(crate) fn log(core: &Core, call: &Call, resource: &Resource) -> Result<Strin
             )));
         }
     }
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+    if !node.is_empty() {
+        let nodes = core
+            .store
+            .registry
+            .find("", "nodes")
+            .ok_or_else(Refusal::no_such_resource)?;
+        let node = core
+            .store
+            .get(&nodes, "", node)
+            .ok_or_else(|| Refusal::not_found("", "nodes", node))?;
+        if node["status"]["addresses"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+        {
+            return Err(Refusal::unexpected(
+                "no preferred addresses found; known addresses: []",
+            ));
+        }
+    }
     let text = pod["metadata"]["annotations"]["sandbox/log"]
         .as_str()
         .unwrap_or_default();

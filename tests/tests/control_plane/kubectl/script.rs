@@ -54,9 +54,10 @@ impl Step {
                         || trimmed.starts_with("FIELD:")
                         || trimmed.contains('\t') && trimmed.contains('<')
                 };
+                // Which fields are required, the types that the sandbox reads its fields from do not say.
                 out.lines()
                     .filter(typed)
-                    .map(|line| format!("{line}\n"))
+                    .map(|line| format!("{}\n", line.replace(" -required-", "")))
                     .collect()
             }
             Looks::Sorted => {
