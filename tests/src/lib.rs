@@ -102,8 +102,8 @@ impl TestEnvironment {
     /// this process has said [`real::choose`].
     #[must_use]
     pub fn at(stage: Stage, faults: &[&str]) -> Self {
-        let mut made = Self::without_cluster();
         if real::is_chosen() {
+            let mut made = Self::without_cluster();
             let (turn, options) = real::turn(stage);
             let started = made.runtime.block_on(Sandbox::start(options));
             made.sandbox = Some(started.expect("machines on the real control plane"));
@@ -113,6 +113,13 @@ impl TestEnvironment {
             }
             return made;
         }
+        Self::on_the_sandbox(stage, faults)
+    }
+
+    /// As [`Self::at`], on the sandbox whatever this process has chosen: it records every request.
+    #[must_use]
+    pub fn on_the_sandbox(stage: Stage, faults: &[&str]) -> Self {
+        let mut made = Self::without_cluster();
         let options = Options {
             stage,
             speed: Speed::Test,

@@ -13,6 +13,7 @@ mod written;
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use libtest_mimic::Completion;
+use sandbox::Stage;
 use tests::TestEnvironment;
 
 use crate::{Outcome, block_on};
@@ -108,7 +109,7 @@ pub(crate) fn same_answers() -> Outcome {
 /// What an onboarding and an inspection of everything send is what the table has, so that the comparison is about the
 /// requests that matter.
 pub(crate) fn every_shape_is_in_the_table() -> Outcome {
-    let environment = TestEnvironment::new();
+    let environment = TestEnvironment::on_the_sandbox(Stage::New, &[]);
     let _ = environment.onboard(&[]).exits(0);
     let onboarding = environment.sandbox().requests().len();
     // Every id has two colons, so this asks all checks. What they find is no matter here.
