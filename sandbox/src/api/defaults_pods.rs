@@ -117,7 +117,8 @@ pub(super) fn pod_status(status: &mut Value) {
         "initContainerStatuses",
         "ephemeralContainerStatuses",
     ] {
-        for one in status[list].as_array_mut().into_iter().flatten() {
+        let all = status.get_mut(list).and_then(Value::as_array_mut);
+        for one in all.into_iter().flatten() {
             default(one, "state", json!({}));
             default(one, "lastState", json!({}));
             default(one, "image", "");

@@ -16,7 +16,7 @@ const KNOWN: &[Known] = &[
     ),
     (
         "get pods -n shop -o yaml",
-        "lastTransitionTime: TIME",
+        "lastTransitionTime: ",
         "the line moves, since the one above is absent here",
     ),
     ("get --raw", "{", "the keys of an object have no order"),
@@ -59,6 +59,21 @@ const KNOWN: &[Known] = &[
         "api-versions",
         "real: resource.k8s.io/v1",
         "devices came with 1.34 and are no part of a storage node",
+    ),
+    (
+        "explain pod.spec",
+        "real:   hostnameOverride",
+        "came with 1.34, and the sandbox's types are of 1.33",
+    ),
+    (
+        "explain pod.spec",
+        "real:   schedulingGroup",
+        "came with 1.36, and the sandbox's types are of 1.33",
+    ),
+    (
+        "explain pod.spec.containers",
+        "real:   restartPolicyRules",
+        "came with 1.34, and the sandbox's types are of 1.33",
     ),
 ];
 
