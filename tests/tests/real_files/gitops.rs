@@ -78,7 +78,9 @@ fn others() -> Vec<(&'static str, String)> {
 }
 
 /// What a check must say: id, outcome, reason, and words that must stand in its message or evidence.
-const TRAPS: &[(&str, Outcome, &str, &[&str])] = &[
+type Trap = (&'static str, Outcome, &'static str, &'static [&'static str]);
+
+const TRAPS: &[Trap] = &[
     // The entry itself is in order, and what it names builds.
     ("gitops::node_config", Outcome::Pass, "", &["active"]),
     (
@@ -134,6 +136,51 @@ const TRAPS: &[(&str, Outcome, &str, &[&str])] = &[
     ),
 ];
 
+/// Once something there is encrypted, that nobody decrypts is found.
+const ENCRYPTED: &Trap = &(
+    "security::sops_configured",
+    Outcome::Fail,
+    "NotConfigured",
+    &["flux-system/infrastructure-core"],
+);
+
+fn encrypt_something(root: &Path) -> Result<(), Failed> {
+    let folder = root.join("infrastructure/core");
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: token\n  namespace: infrastructure\nstringData:\n  \
+        token: ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\nsops:\n  \
+        mac: ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\n  version: 3.9.0\n";
+    fs::write(folder.join("token.yaml"), secret)?;
+    let list = "resources:\n  - ../nginx-ingress/release.yaml\n  - token.yaml\n";
+    fs::write(folder.join("kustomization.yaml"), list)?;
+    Ok(())
+}
+
+/// Asks a check; what it does not say, and what it should not.
+fn judge(
+    environment: &TestEnvironment,
+    cx: &Context,
+    (id, outcome, reason, words): &Trap,
+) -> Result<Vec<String>, Failed> {
+    let check = catalogue::find(id).ok_or_else(|| format!("no check is called {id}"))?;
+    let verdict = environment
+        .runtime()
+        .block_on((check.ask)(cx))
+        .unwrap_or_else(Verdict::from);
+    let said = format!("{}\n{}", verdict.message(), verdict.evidence().join("\n"));
+    let told = format!("{} {}: {said}", verdict.outcome().name(), verdict.reason());
+    let mut missed = Vec::new();
+    if verdict.outcome() != *outcome || (!reason.is_empty() && verdict.reason() != *reason) {
+        let wanted = outcome.name();
+        missed.push(format!("{id}: expected {wanted} {reason}, found {told}"));
+    }
+    let unsaid = words.iter().filter(|words| !said.contains(**words));
+    missed.extend(unsaid.map(|words| format!("{id}: does not say {words:?}: {told}")));
+    if said.contains(TOKEN) || said.contains("prom-operator") {
+        missed.push(format!("{id}: shows a secret"));
+    }
+    Ok(missed)
+}
+
 pub(crate) fn find_every_trap(folder: &Path) -> Result<(), Failed> {
     let environment = TestEnvironment::new();
     let root = environment.root().join("real");
@@ -154,33 +201,14 @@ pub(crate) fn find_every_trap(folder: &Path) -> Result<(), Failed> {
         report: Arc::new(nothing_done()),
     };
     let mut missed = Vec::new();
-    for (id, outcome, reason, words) in TRAPS {
-        let check = catalogue::find(id).ok_or_else(|| format!("no check is called {id}"))?;
-        let asked = (check.ask)(&cx);
-        let verdict = environment
-            .runtime()
-            .block_on(asked)
-            .unwrap_or_else(Verdict::from);
-        let said = format!("{}\n{}", verdict.message(), verdict.evidence().join("\n"));
-        let told = format!("{} {}: {said}", verdict.outcome().name(), verdict.reason());
-        if verdict.outcome() != *outcome || (!reason.is_empty() && verdict.reason() != *reason) {
-            missed.push(format!(
-                "{id}: expected {} {reason}, found {told}",
-                outcome.name()
-            ));
-        }
-        for words in *words {
-            if !said.contains(words) {
-                missed.push(format!("{id}: does not say {words:?}: {told}"));
-            }
-        }
-        if said.contains(TOKEN) || said.contains("prom-operator") {
-            missed.push(format!("{id}: shows a secret"));
-        }
+    for trap in TRAPS {
+        missed.extend(judge(&environment, &cx, trap)?);
     }
+    encrypt_something(&root)?;
+    missed.extend(judge(&environment, &cx, ENCRYPTED)?);
     println!(
         "{files} files of a real repository, {} verdicts",
-        TRAPS.len()
+        TRAPS.len() + 1
     );
     if missed.is_empty() {
         Ok(())
