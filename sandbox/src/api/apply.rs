@@ -396,7 +396,7 @@ mod tests {
         assert!(
             refusal
                 .message
-                .contains("conflict with \"kubectl\" using v1 at "),
+                .contains("conflict with \"kubectl\" using v1: "),
             "{}",
             refusal.message
         );
