@@ -178,11 +178,72 @@ pub enum Need {
         group: &'static str,
         /// Plural, with subresource: `nodes/proxy`.
         resource: &'static str,
+        /// Where it is used; what is usual for the kind unless it is said.
+        place: Place,
     },
     /// `get` on a path that is no resource, such as `/readyz`.
     Path(&'static str),
     /// Read access to the GitOps repository.
     Repository,
+}
+
+/// Where a right is used: the places that checks and actions look at are few, and known from the settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// What [`rights`](crate::rights) takes for the kind: Longhorn's objects in its namespace, the new node's own
+    /// Node, and so on; otherwise the whole cluster.
+    #[default]
+    Usual,
+    /// The whole cluster.
+    Everywhere,
+    /// Every object in one namespace.
+    In(Spot),
+    /// One object; the spot is [`Spot::Cluster`] for kinds that lie in no namespace.
+    Object(Spot, Named),
+}
+
+/// A namespace that the settings know, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// No namespace.
+    Cluster,
+    /// `kube-system`
+    KubeSystem,
+    /// `kube-node-lease`
+    NodeLeases,
+    /// Flux's.
+    Flux,
+    /// Longhorn's.
+    Longhorn,
+    /// Monitoring's; the whole cluster where none is configured.
+    Monitoring,
+    /// The tool's own.
+    Probes,
+    /// That of the lock.
+    Lock,
+    /// `default`
+    Default,
+}
+
+/// An object whose name the settings know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// The new node, and what is called like it.
+    Node,
+    /// The control-plane node.
+    ControlPlane,
+    /// The Secret with the new node's password.
+    NodePassword,
+    /// Flux's GitRepository.
+    Source,
+    /// Flux's Kustomization.
+    Kustomization,
+    /// The Lease that keeps a second run out.
+    Lock,
+    /// The tool's own namespace.
+    Probes,
+    /// This name.
+    Fixed(&'static str),
 }
 
 impl Need {
@@ -201,11 +262,7 @@ impl Need {
     /// Any verb on a kind.
     #[must_use]
     pub const fn verb(verb: &'static str, kind: &'static Kind) -> Self {
-        Self::Resource {
-            verb,
-            group: kind.group,
-            resource: kind.plural,
-        }
+        Self::on(verb, kind.group, kind.plural)
     }
 
     /// A verb on a resource that is not read as objects, such as `get` on `nodes/proxy`.
@@ -215,6 +272,26 @@ impl Need {
             verb,
             group,
             resource,
+            place: Place::Usual,
+        }
+    }
+
+    /// The same right, used only there.
+    #[must_use]
+    pub const fn at(self, place: Place) -> Self {
+        match self {
+            Self::Resource {
+                verb,
+                group,
+                resource,
+                ..
+            } => Self::Resource {
+                verb,
+                group,
+                resource,
+                place,
+            },
+            Self::Path(_) | Self::Repository => self,
         }
     }
 }

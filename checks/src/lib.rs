@@ -22,6 +22,7 @@ pub mod post;
 pub mod pre;
 pub mod probe;
 pub mod resources;
+pub mod rights;
 pub mod security;
 mod settings;
 pub mod storage;
@@ -31,7 +32,7 @@ mod verdict;
 pub mod view;
 
 pub use accept::Accepted;
-pub use check::{Answer, Ask, COMMON_REASONS, Check, Criterion, Need, Reason};
+pub use check::{Answer, Ask, COMMON_REASONS, Check, Criterion, Named, Need, Place, Reason, Spot};
 pub use context::Context;
 pub use settings::{
     Expectations, FluxSettings, IngressSettings, LockSettings, LonghornSettings,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Accepted, git::Transport};
+use crate::{Accepted, git::Transport, rights::Extent};
 
 /// What is wanted, from flags, `onboarding.toml` and defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Settings {
     /// How often what cannot be watched is asked again during a wait. Not in the file: given by the program.
     #[serde(skip)]
     pub poll: Poll,
+    /// What this run takes up, whose rights `pre::permissions` asks for. Not in the file: given by the program.
+    #[serde(skip)]
+    pub extent: Extent,
 }
 
 /// The nodes.

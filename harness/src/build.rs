@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
-use checks::git::Transport;
-use reports::model::Phase;
+use checks::{git::Transport, rights::Extent};
+use reports::model::{Kind, Phase};
 
 use crate::{
+    catalogue,
     cli::{self, Cli},
     config::{self, Config},
     exit::Halt,
@@ -86,6 +87,8 @@ fn options(cli: &Cli, environment: Option<OsString>) -> Result<Options, Halt> {
         repository.or(settings.repository.path)
     };
     settings.repository.transport = transport(cli, &config);
+    let (selection, purpose) = (selection(cli), purpose(cli));
+    settings.extent = extent(&selection, purpose);
     if let Some(sandbox) = &sandbox {
         settings.poll.0 = pace(sandbox.speed).poll;
     }
@@ -99,8 +102,8 @@ fn options(cli: &Cli, environment: Option<OsString>) -> Result<Options, Halt> {
     Ok(Options {
         state_dir: folder(&cli.state_dir, &config.state.dir, "state"),
         log_dir: folder(&cli.log_dir, &config.logs.dir, "logs"),
-        selection: selection(cli),
-        purpose: purpose(cli),
+        selection,
+        purpose,
         dry_run: cli.dry_run,
         auto_fix: cli.auto_fix,
         kubeconfig: cli
@@ -183,6 +186,25 @@ fn purpose(cli: &Cli) -> Purpose {
             skip_validation: cli.skip_validation,
         }
     }
+}
+
+/// What a run takes up, by its selection: that decides which rights it needs.
+fn extent(selection: &Selection, purpose: Purpose) -> Extent {
+    let Purpose::Inspect { apply, wait } = purpose else {
+        return Extent::Onboarding;
+    };
+    let chosen = |kind: Kind| {
+        catalogue::all()
+            .iter()
+            .filter(move |entry| entry.kind == kind && selection.takes(entry.id))
+            .map(|entry| entry.id)
+    };
+    let actions: Vec<&str> = if apply {
+        chosen(Kind::Action).collect()
+    } else {
+        Vec::new()
+    };
+    Extent::of(chosen(Kind::Check), actions, wait)
 }
 
 /// How the sandbox begins: before the node for an onboarding, with it for everything else.

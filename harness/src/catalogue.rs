@@ -27,6 +27,12 @@ pub(crate) struct Entry {
     pub(crate) after: Option<&'static str>,
     /// What it reads and changes, as `verb resource`.
     pub(crate) needs: Vec<String>,
+    /// What it reads and changes, as data.
+    #[serde(skip)]
+    pub(crate) rights: &'static [checks::Need],
+    /// How it decides, or how it is done.
+    #[serde(skip)]
+    pub(crate) decided: &'static str,
     /// Why it is asked or done.
     #[serde(skip)]
     pub(crate) why: &'static str,
@@ -71,6 +77,8 @@ fn from_check(phase: Phase, check: &'static checks::Check) -> Entry {
         requires: check.requires,
         after: check.after,
         needs: check.needs.iter().map(need).collect(),
+        rights: check.needs,
+        decided: checks::explain::decided(check.id).unwrap_or_default(),
         why: check.why,
         reasons: check.reasons,
         inverse: None,
@@ -89,6 +97,8 @@ fn from_action(phase: Phase, action: &'static phases::Action) -> Entry {
         requires: action.requires,
         after: None,
         needs: action.needs.iter().map(need).collect(),
+        rights: action.needs,
+        decided: phases::explain::done(action.id).unwrap_or_default(),
         why: action.why,
         reasons: action.reasons,
         inverse: Some(action.inverse),
@@ -102,11 +112,13 @@ fn need(need: &checks::Need) -> String {
             verb,
             group: "",
             resource,
+            ..
         } => format!("{verb} {resource}"),
         checks::Need::Resource {
             verb,
             group,
             resource,
+            ..
         } => format!("{verb} {resource}.{group}"),
         checks::Need::Path(path) => format!("get {path}"),
         checks::Need::Repository => "the GitOps repository".to_owned(),
@@ -116,6 +128,7 @@ fn need(need: &checks::Need) -> String {
 #[cfg(test)]
 pub(crate) fn example(id: &'static str, kind: Kind) -> Entry {
     const REASONS: &[checks::Reason] = &[checks::Reason::new("NotSo", "make it so on {node}")];
+    const NEEDS: &[checks::Need] = &[checks::Need::list(&checks::kinds::NODES)];
     Entry {
         id,
         phase: Phase::of_id(id).unwrap(),
@@ -126,6 +139,8 @@ pub(crate) fn example(id: &'static str, kind: Kind) -> Entry {
         requires: &[],
         after: None,
         needs: vec!["list nodes".into()],
+        rights: NEEDS,
+        decided: "Looks at the conditions of the node.",
         why: "Because it matters.",
         reasons: REASONS,
         inverse: None,

@@ -154,6 +154,7 @@ impl Config {
                 .collect(),
             lock: self.lock_settings(),
             poll: checks::Settings::default().poll,
+            extent: checks::rights::Extent::default(),
         }
     }
 

@@ -1,5 +1,5 @@
-//! `docs/checks.md`, written from the same data as `--list` and `--explain`. A test fails when it is stale;
-//! `just docs` writes it anew.
+//! `docs/checks.md`, the README's list of phases and the manual page, written from the same data as `--list`,
+//! `--explain` and `--help`. A test fails when one is stale; `just docs` writes them anew.
 
 use std::fmt::Write as _;
 
@@ -41,10 +41,16 @@ fn checks() -> String {
 
 fn one(entry: &Entry) -> String {
     let mut text = format!(
-        "\n### `{}`\n\n{}\n\n{}\n\n",
+        "\n### `{}`\n\n{}\n\n{}\n\n{}: {}\n\n",
         entry.id,
         sentence(entry.title),
-        entry.why
+        entry.why,
+        if entry.kind == Kind::Action {
+            "How it is done"
+        } else {
+            "How it is decided"
+        },
+        entry.decided
     );
     let kind = match (entry.kind, entry.severity) {
         (Kind::Action, _) => "action",
@@ -108,14 +114,72 @@ fn coded(names: &[&str]) -> String {
         .join(", ")
 }
 
-#[test]
-fn docs_of_checks_are_what_the_code_says() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/checks.md");
-    let wanted = checks();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &wanted).unwrap();
+/// The part of the README between the two marks: phases, their checks, what they change.
+fn readme(found: &str) -> Option<String> {
+    const BEGIN: &str = "<!-- written by `just docs` from here -->\n";
+    const END: &str = "<!-- to here -->\n";
+    let (before, rest) = found.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    let entries = catalogue::all();
+    let of = |phase: Phase, kind: Kind| {
+        entries
+            .iter()
+            .filter(move |entry| entry.phase == phase && entry.kind == kind)
+    };
+    let mut text = format!(
+        "{before}{BEGIN}\n| | phase | short | asks | checks | changes |\n| --- | --- | --- | --- | --- | --- |\n"
+    );
+    for phase in Phase::ALL {
+        let actions: Vec<&str> = of(phase, Kind::Action).map(|entry| entry.id).collect();
+        let _ = writeln!(
+            text,
+            "| {} | `{}` | `{}` | {} | {} | {} |",
+            phase.number(),
+            phase.name(),
+            phase.short(),
+            phase.question(),
+            of(phase, Kind::Check).count(),
+            coded(&actions)
+        );
     }
+    let _ = writeln!(
+        text,
+        "\n<details><summary>All {} checks and {} actions</summary>\n",
+        entries
+            .iter()
+            .filter(|entry| entry.kind == Kind::Check)
+            .count(),
+        entries
+            .iter()
+            .filter(|entry| entry.kind == Kind::Action)
+            .count()
+    );
+    for phase in Phase::ALL {
+        let names: Vec<&str> = entries
+            .iter()
+            .filter(|entry| entry.phase == phase)
+            .filter_map(|entry| entry.id.split_once("::"))
+            .map(|(_, name)| name)
+            .collect();
+        let _ = writeln!(text, "- `{}`: {}", phase.short(), coded(&names));
+    }
+    let _ = write!(text, "\n</details>\n\n{END}{after}");
+    Some(text)
+}
+
+/// Holds a file against what it should be; writes it anew where `UPDATE_DOCS` is set.
+#[cfg(test)]
+#[track_caller]
+fn is_current(file: &str, wanted: impl FnOnce(&str) -> String) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(file);
     let found = std::fs::read_to_string(&path).unwrap_or_default();
+    let wanted = wanted(&found);
+    if std::env::var_os("UPDATE_DOCS").is_some() && wanted != found {
+        std::fs::write(&path, &wanted).unwrap();
+        return;
+    }
     // Not assert_eq: a difference of a thousand lines helps nobody.
     let first = wanted
         .lines()
@@ -123,6 +187,23 @@ fn docs_of_checks_are_what_the_code_says() {
         .find(|(wanted, found)| wanted != found);
     assert!(
         wanted == found,
-        "docs/checks.md is stale, run `just docs`; first difference: {first:?}"
+        "{file} is stale, run `just docs`; first difference: {first:?}"
     );
+}
+
+#[test]
+fn docs_of_checks_are_what_the_code_says() {
+    is_current("docs/checks.md", |_| checks());
+}
+
+#[test]
+fn docs_in_the_readme_are_what_the_code_says() {
+    is_current("README.md", |found| {
+        readme(found).expect("the two marks of the generated part")
+    });
+}
+
+#[test]
+fn docs_for_man_are_what_the_command_line_says() {
+    is_current("docs/harness.1", |_| crate::completions::manual().unwrap());
 }

@@ -1,4 +1,4 @@
-//! `--list` and `--explain`: what the program knows without a cluster.
+//! `--list`: every check and action, without a cluster.
 
 use reports::model::{Kind, Severity};
 
@@ -7,11 +7,10 @@ use crate::{
     catalogue::{self, Entry},
     cli::Cli,
     exit::{Exit, Halt},
-    near,
     options::Format,
     selection,
     term::{self, Look},
-    text::{clean, count, cut, wrap},
+    text::{count, cut},
 };
 
 /// Carries out `--list`.
@@ -25,21 +24,6 @@ pub(crate) fn show(cli: &Cli) -> Result<Exit, Halt> {
     for line in list(&chosen, cli.format, look, &|text| {
         options.settings.fill(text)
     }) {
-        term::out(&line);
-    }
-    Ok(Exit::Passed)
-}
-
-/// Carries out `--explain`.
-///
-/// # Errors
-/// There is no such check, or the configuration cannot be used.
-pub(crate) fn show_one(cli: &Cli, id: &str) -> Result<Exit, Halt> {
-    let options = build::from_environment(cli)?;
-    let look = Look::stdout(cli.color);
-    for line in explain(id, catalogue::all(), look, &|text| {
-        options.settings.fill(text)
-    })? {
         term::out(&line);
     }
     Ok(Exit::Passed)
@@ -123,99 +107,6 @@ fn pretty(entries: &[&Entry], look: Look, fill: &dyn Fn(&str) -> String) -> Vec<
     lines
 }
 
-/// The lines of `--explain`.
-///
-/// # Errors
-/// There is no such check or action.
-pub(crate) fn explain(
-    id: &str,
-    all: &[Entry],
-    look: Look,
-    fill: &dyn Fn(&str) -> String,
-) -> Result<Vec<String>, Halt> {
-    let Some(entry) = all.iter().find(|entry| entry.id == id) else {
-        let near = near::several(id, all.iter().map(|entry| entry.id), 3);
-        let hint = if near.is_empty() {
-            "--list shows every check and action".to_owned()
-        } else {
-            format!("did you mean {}?", near.join(" or "))
-        };
-        return Err(Halt::new(
-            Exit::NothingSelected,
-            format!("there is no check or action `{}`", clean(id)),
-            hint,
-        ));
-    };
-    let width = look.width.unwrap_or(100);
-    let weight = match (entry.kind, entry.severity) {
-        (Kind::Action, _) => "changes something",
-        (Kind::Check, Severity::Fail) => "fails the phase",
-        (Kind::Check, Severity::Warn) => "warns",
-    };
-    let criterion = if entry
-        .criterion
-        .starts_with(|one: char| one.is_ascii_digit())
-    {
-        format!("criterion {}", entry.criterion)
-    } else {
-        entry.criterion.to_owned()
-    };
-    let mut lines = vec![format!(
-        "{}   {weight} · {criterion} · phase {}",
-        look.strong(entry.id),
-        entry.phase
-    )];
-    lines.extend(wrap(&fill(entry.title), width));
-    lines.push(String::new());
-    let mut paragraph = |label: &str, text: &str| {
-        for (number, line) in wrap(text, width.saturating_sub(12)).into_iter().enumerate() {
-            let label = if number == 0 { label } else { "" };
-            lines.push(format!("{label:12}{line}"));
-        }
-    };
-    paragraph("why", &fill(entry.why));
-    paragraph("needs", &entry.needs.join(", "));
-    if !entry.requires.is_empty() {
-        paragraph("requires", &entry.requires.join(", "));
-    }
-    if let Some(action) = entry.after {
-        paragraph("after", &format!("the action {action}"));
-    }
-    if entry.awaits {
-        paragraph("waits", "in an ordered run, up to the limit of the phase");
-    }
-    if let Some(inverse) = entry.inverse {
-        paragraph("undo", &fill(inverse));
-    }
-    for (fix, reasons) in phases::fixes::for_check(entry.id) {
-        let text = format!(
-            "--auto-fix {} (for {})",
-            fill(fix.title),
-            reasons.join(", ")
-        );
-        paragraph("fix", &text);
-    }
-    if !entry.reasons.is_empty() {
-        lines.push(String::new());
-        lines.push("When it does not pass:".into());
-    }
-    for reason in entry.reasons {
-        lines.push(format!("  {}", look.warn(reason.code)));
-        lines.extend(
-            wrap(&fill(reason.remedy), width.saturating_sub(4))
-                .into_iter()
-                .map(|line| format!("    {line}")),
-        );
-    }
-    lines.push(String::new());
-    let again = match entry.kind {
-        Kind::Check => format!("ask only this:  harness {} --exact", entry.id),
-        Kind::Action => format!("do only this:   harness {} --exact --apply", entry.id),
-    };
-    lines.push(again);
-    Ok(lines)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,33 +180,5 @@ mod tests {
                 "requires": ["join::registered"], "after": "join::label", "needs": ["list nodes"],
             })
         );
-    }
-
-    #[test]
-    fn a_check_is_explained_and_a_slip_is_understood() {
-        let entries = entries();
-        let look = Look {
-            color: false,
-            width: Some(60),
-        };
-        let explained = explain("join::taints", &entries, look, &fill).unwrap();
-        insta::assert_snapshot!(explained.join("\n"), @r"
-        join::taints   warns · criterion 2.3 · phase node_join_monitoring
-        It is as k3s2 wants it.
-
-        why         Because it matters.
-        needs       list nodes
-        requires    join::registered
-        after       the action join::label
-
-        When it does not pass:
-          NotSo
-            make it so on k3s2
-
-        ask only this:  harness join::taints --exact
-        ");
-        let halt = explain("join::taint", &entries, look, &fill).unwrap_err();
-        assert_eq!(halt.exit, Exit::NothingSelected);
-        assert_eq!(halt.hint, "did you mean join::taints?");
     }
 }

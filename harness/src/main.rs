@@ -6,12 +6,14 @@ mod build;
 mod catalogue;
 mod cleanup;
 mod cli;
+mod completions;
 mod config;
 #[cfg(test)]
 mod docs;
 mod engine;
 mod event;
 mod exit;
+mod explain;
 mod history;
 mod lease;
 mod list;
@@ -19,6 +21,7 @@ mod near;
 mod options;
 mod panics;
 mod progress;
+mod rbac;
 mod render;
 mod run;
 mod sandbox_mode;
@@ -66,7 +69,10 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<Exit, Halt> {
     match cli.task() {
         Task::List => list::show(cli),
-        Task::Explain(id) => list::show_one(cli, &id),
+        Task::Explain(id) => explain::show(cli, &id),
+        Task::Rbac => rbac::show(cli),
+        Task::Completions(shell) => completions::show(shell),
+        Task::Man => completions::show_manual(),
         Task::Later(option) => Err(Halt::cannot_start(
             format!("{option} is not built yet; nothing was asked or changed"),
             "--status and --resume work, and --phase or a filter asks without changing anything",

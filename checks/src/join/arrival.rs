@@ -11,7 +11,7 @@ use super::{
     state::{self, LEFTOVER, Stage, State, password_secret},
 };
 use crate::{
-    Answer, Check, Context, Criterion, Need, Reason, Verdict, ask,
+    Answer, Check, Context, Criterion, Named, Need, Place, Reason, Spot, Verdict, ask,
     kinds::{LEASES, NODES, SECRETS},
     resources::node,
     view::{ReadError, Scope},
@@ -28,8 +28,7 @@ pub(super) const CHECKS: &[Check] = &[
         requires: &[],
         needs: &[
             Need::list(&NODES),
-            Need::get(&SECRETS),
-            Need::list(&SECRETS),
+            Need::get(&SECRETS).at(Place::Object(Spot::KubeSystem, Named::NodePassword)),
         ],
         awaits: true,
         after: None,

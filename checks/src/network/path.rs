@@ -6,7 +6,7 @@ use reports::model::Severity;
 
 use super::node_port;
 use crate::{
-    Answer, Check, Context, Criterion, Need, Reason, Verdict, ask,
+    Answer, Check, Context, Criterion, Named, Need, Place, Reason, Spot, Verdict, ask,
     cluster::Raw,
     kinds,
     resources::{
@@ -49,6 +49,8 @@ pub const CHECKS: &[Check] = &[
         needs: &[
             Need::list(&kinds::NODES),
             Need::on("get", "", "nodes/proxy"),
+            Need::on("get", "", "nodes/proxy")
+                .at(Place::Object(Spot::Cluster, Named::ControlPlane)),
         ],
         awaits: true,
         after: None,

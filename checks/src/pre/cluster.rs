@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Node, Secret};
 use reports::model::Severity;
 
 use crate::{
-    Answer, Check, Context, Criterion, Need, Reason, Verdict, ask, kinds,
+    Answer, Check, Context, Criterion, Named, Need, Place, Reason, Spot, Verdict, ask, kinds,
     resources::{
         cidr::Cidr,
         node::{self, Arguments},
@@ -103,7 +103,10 @@ pub const CHECKS: &[Check] = &[
         title: "No password of an earlier {node} is kept.",
         severity: Severity::Fail,
         requires: &["pre::node_name_free"],
-        needs: &[Need::list(&kinds::NODES), Need::get(&kinds::SECRETS)],
+        needs: &[
+            Need::list(&kinds::NODES),
+            Need::get(&kinds::SECRETS).at(Place::Object(Spot::KubeSystem, Named::NodePassword)),
+        ],
         awaits: false,
         after: None,
         criterion: Criterion::Of("1.1"),

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join_all;
 use k8s_openapi::api::authorization::v1::{
     NonResourceRule, ResourceRule, SubjectRulesReviewStatus,
 };
@@ -13,8 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Answer, Check, Context, Criterion, Need, Reason, Settings, Verdict, ask, catalogue, kinds,
-    probe, view::ReadError,
+    Answer, Check, Context, Criterion, Need, Reason, Verdict, ask, kinds, probe,
+    rights::{Extent, Right, Wanted, needed},
 };
 
 const RULES: &str = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
@@ -25,6 +26,9 @@ const NOWHERE: &str = "a-namespace-that-cannot-exist-because-its-name-is-longer-
 
 /// Who needs the rights of the lock: no action, the run itself.
 pub const LOCK: &str = "the lock";
+
+/// So many single questions are asked at a time.
+const AT_A_TIME: usize = 8;
 
 /// The rights that actions use, each with the action. Actions live in another room, which `checks` does not know: the
 /// tests of `phases` hold this table against what its actions declare.
@@ -146,203 +150,69 @@ pub const CHECKS: &[Check] = &[Check {
     ask: ask!(permissions),
 }];
 
-/// One right in one place.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Right {
-    /// Empty for the whole cluster.
-    namespace: String,
-    verb: &'static str,
-    group: &'static str,
-    /// Plural with subresource, or the path.
-    resource: &'static str,
-    /// The one object that is meant, empty for all.
-    name: String,
-    path: bool,
+/// Whether rules show a right.
+fn shown(right: &Right, rules: &SubjectRulesReviewStatus) -> bool {
+    if right.path {
+        rules
+            .non_resource_rules
+            .iter()
+            .any(|rule| path_in(right, rule))
+    } else {
+        rules
+            .resource_rules
+            .iter()
+            .any(|rule| resource_in(right, rule))
+    }
 }
 
-/// Who needs a right.
-#[derive(Clone, Debug, Default)]
-struct Wanted {
-    by: BTreeSet<&'static str>,
-    /// Whether something rests on it whose absence would stop the run.
-    decisive: bool,
-}
-
-impl Right {
-    /// Where a need is used: the places that checks and actions look at are few and known from the settings.
-    fn of(need: &Need, settings: &Settings) -> Option<Self> {
-        let (verb, group, resource) = match need {
-            Need::Repository => return None,
-            Need::Path(path) => {
-                return Some(Self {
-                    namespace: String::new(),
-                    verb: "get",
-                    group: "",
-                    resource: path,
-                    name: String::new(),
-                    path: true,
-                });
-            }
-            Need::Resource {
-                verb,
-                group,
-                resource,
-            } => (*verb, *group, *resource),
-        };
-        let single = !matches!(verb, "list" | "watch" | "create");
-        let flux = group.ends_with(".fluxcd.io");
-        let (namespace, name) = match resource {
-            "gitrepositories" if flux && single => (
-                settings.flux.namespace.clone(),
-                settings.flux.source.clone(),
-            ),
-            "kustomizations" if flux && single => (
-                settings.flux.namespace.clone(),
-                settings.flux.kustomization.clone(),
-            ),
-            "secrets" if verb == "get" => (
-                "kube-system".into(),
-                format!("{}.node-password.k3s", settings.node.name),
-            ),
-            "nodes" if group.is_empty() && verb == "patch" => {
-                (String::new(), settings.node.name.clone())
-            }
-            "leases" if group == kinds::LEASES.group && verb != "list" && verb != "watch" => {
-                let name = if verb == "create" {
-                    String::new()
-                } else {
-                    format!("onboarding-{}", settings.node.name)
-                };
-                (settings.lock.namespace.clone(), name)
-            }
-            // What actions make for themselves lies in one namespace.
-            "pods" | "persistentvolumeclaims" if matches!(verb, "create" | "delete") => {
-                (settings.probe.namespace.clone(), String::new())
-            }
-            "namespaces" if single => (String::new(), settings.probe.namespace.clone()),
-            "configmaps" if verb == "get" => ("kube-system".into(), String::new()),
-            "services" if verb == "get" => ("default".into(), "kubernetes".into()),
-            "services/proxy" => (settings.monitoring.namespace.clone(), String::new()),
-            _ if group == kinds::LONGHORN_NODES.group => {
-                (settings.longhorn.namespace.clone(), String::new())
-            }
-            _ => (String::new(), String::new()),
-        };
-        Some(Self {
-            namespace,
-            verb,
-            group,
-            resource,
-            name,
-            path: false,
+fn path_in(right: &Right, rule: &NonResourceRule) -> bool {
+    has(Some(&rule.verbs), right.verb)
+        && rule.non_resource_urls.iter().flatten().any(|url| {
+            url == right.resource
+                || url
+                    .strip_suffix('*')
+                    .is_some_and(|start| right.resource.starts_with(start))
         })
-    }
-
-    /// Whether rules show it.
-    fn shown_by(&self, rules: &SubjectRulesReviewStatus) -> bool {
-        if self.path {
-            rules
-                .non_resource_rules
-                .iter()
-                .any(|rule| self.path_in(rule))
-        } else {
-            rules
-                .resource_rules
-                .iter()
-                .any(|rule| self.resource_in(rule))
-        }
-    }
-
-    fn path_in(&self, rule: &NonResourceRule) -> bool {
-        has(Some(&rule.verbs), self.verb)
-            && rule.non_resource_urls.iter().flatten().any(|url| {
-                url == self.resource
-                    || url
-                        .strip_suffix('*')
-                        .is_some_and(|start| self.resource.starts_with(start))
-            })
-    }
-
-    fn resource_in(&self, rule: &ResourceRule) -> bool {
-        let subresource = self.resource.split_once('/').map(|(_, sub)| sub);
-        let resource = rule.resources.iter().flatten().any(|one| {
-            one == "*"
-                || one == self.resource
-                || subresource.is_some_and(|sub| one.strip_prefix("*/") == Some(sub))
-        });
-        let names = rule.resource_names.as_deref().unwrap_or_default();
-        resource
-            && has(Some(&rule.verbs), self.verb)
-            && has(rule.api_groups.as_ref(), self.group)
-            && (names.is_empty() || (!self.name.is_empty() && names.contains(&self.name)))
-    }
-
-    fn question(&self) -> Value {
-        if self.path {
-            return json!({"spec": {"nonResourceAttributes": {"path": self.resource, "verb": self.verb}}});
-        }
-        let (resource, subresource) = self.resource.split_once('/').unwrap_or((self.resource, ""));
-        json!({"spec": {"resourceAttributes": {
-            "namespace": self.namespace, "verb": self.verb, "group": self.group, "resource": resource,
-            "subresource": subresource, "name": self.name,
-        }}})
-    }
 }
 
-impl std::fmt::Display for Right {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.verb, self.resource)?;
-        if !self.group.is_empty() {
-            write!(f, ".{}", self.group)?;
-        }
-        if !self.namespace.is_empty() {
-            write!(f, " in namespace {}", self.namespace)?;
-        }
-        Ok(())
+fn resource_in(right: &Right, rule: &ResourceRule) -> bool {
+    let subresource = right.resource.split_once('/').map(|(_, sub)| sub);
+    let resource = rule.resources.iter().flatten().any(|one| {
+        one == "*"
+            || one == right.resource
+            || subresource.is_some_and(|sub| one.strip_prefix("*/") == Some(sub))
+    });
+    let names = rule.resource_names.as_deref().unwrap_or_default();
+    resource
+        && has(Some(&rule.verbs), right.verb)
+        && has(rule.api_groups.as_ref(), right.group)
+        && (names.is_empty() || (!right.name.is_empty() && names.contains(&right.name)))
+}
+
+fn question(right: &Right) -> Value {
+    if right.path {
+        return json!({"spec": {"nonResourceAttributes": {"path": right.resource, "verb": right.verb}}});
     }
+    let (resource, subresource) = right
+        .resource
+        .split_once('/')
+        .unwrap_or((right.resource, ""));
+    // The server takes a Namespace as lying in itself.
+    let namespace = if right.group.is_empty() && resource == "namespaces" {
+        &right.name
+    } else {
+        &right.namespace
+    };
+    json!({"spec": {"resourceAttributes": {
+        "namespace": namespace, "verb": right.verb, "group": right.group, "resource": resource,
+        "subresource": subresource, "name": right.name,
+    }}})
 }
 
 fn has(list: Option<&Vec<String>>, wanted: &str) -> bool {
     list.into_iter()
         .flatten()
         .any(|one| one == "*" || one == wanted)
-}
-
-/// Every right that a whole run needs: of all checks of the catalogue, of waiting (which watches what it lists), and
-/// of the actions.
-fn wanted(settings: &Settings) -> BTreeMap<Right, Wanted> {
-    let mut all: BTreeMap<Right, Wanted> = BTreeMap::new();
-    let mut add = |need: &Need, by: &'static str, decisive: bool| {
-        if let Some(right) = Right::of(need, settings) {
-            let wanted = all.entry(right).or_default();
-            wanted.by.insert(by);
-            wanted.decisive |= decisive;
-        }
-    };
-    for check in catalogue::all() {
-        let decisive = check.severity == Severity::Fail;
-        for need in check.needs {
-            add(need, check.id, decisive);
-            if let (
-                true,
-                Need::Resource {
-                    verb: "list",
-                    group,
-                    resource,
-                },
-            ) = (check.awaits, need)
-            {
-                add(&Need::on("watch", group, resource), check.id, decisive);
-            }
-        }
-    }
-    for (action, need) in ACTION_NEEDS {
-        if *action == LOCK && !settings.lock.lease {
-            continue;
-        }
-        add(need, action, true);
-    }
-    all
 }
 
 async fn permissions(cx: &Context) -> Answer {
@@ -359,9 +229,16 @@ async fn permissions(cx: &Context) -> Answer {
         #[serde(default)]
         allowed: bool,
     }
-    let wanted = wanted(&cx.settings);
+    let extent = &cx.settings.extent;
+    let wanted = needed(&cx.settings, extent);
+    // What an onboarding needs beyond this run is said, and does not decide.
+    let beyond: BTreeMap<Right, Wanted> = needed(&cx.settings, &Extent::Onboarding)
+        .into_iter()
+        .filter(|(right, _)| !wanted.contains_key(right))
+        .collect();
     let namespaces: BTreeSet<&str> = wanted
         .keys()
+        .chain(beyond.keys())
         .map(|right| right.namespace.as_str())
         .collect();
     let mut rules = BTreeMap::new();
@@ -375,31 +252,41 @@ async fn permissions(cx: &Context) -> Answer {
         let answer: Rules = cx.view.review(RULES, &question).await?;
         rules.insert(namespace.to_owned(), answer.status);
     }
-    let mut missing: Vec<(&Right, &Wanted)> = Vec::new();
-    for (right, by) in &wanted {
-        let shown = rules
-            .get(&right.namespace)
-            .is_some_and(|rules| right.shown_by(rules));
-        if shown {
-            continue;
-        }
-        let answer: Result<Access, ReadError> = cx.view.review(ACCESS, &right.question()).await;
-        if !answer?.status.allowed {
-            missing.push((right, by));
-        }
-    }
-    let evidence: Vec<String> = missing
+    let not_shown: Vec<(&Right, &Wanted)> = wanted
         .iter()
-        .map(|(right, wanted)| {
-            let by: Vec<&str> = wanted.by.iter().copied().collect();
-            format!("{right}: for {}", by.join(", "))
+        .chain(&beyond)
+        .filter(|(right, _)| {
+            !rules
+                .get(&right.namespace)
+                .is_some_and(|rules| shown(right, rules))
         })
         .collect();
+    let mut answers: Vec<(&Right, &Wanted, bool)> = Vec::new();
+    for some in not_shown.chunks(AT_A_TIME) {
+        let questions: Vec<Value> = some.iter().map(|(right, _)| question(right)).collect();
+        let asked = questions
+            .iter()
+            .map(|question| cx.view.review::<Value, Access>(ACCESS, question));
+        let said = try_join_all(asked).await?;
+        answers.extend(
+            some.iter()
+                .zip(said)
+                .map(|((right, wanted), said)| (*right, *wanted, said.status.allowed)),
+        );
+    }
+    let (missing, later): (Vec<_>, Vec<_>) = answers
+        .into_iter()
+        .filter(|(.., allowed)| !allowed)
+        .partition(|(right, ..)| wanted.contains_key(*right));
+    let told = |(right, wanted, _): &(&Right, &Wanted, bool)| {
+        let by: Vec<&str> = wanted.by.iter().copied().collect();
+        format!("{right}: for {}", by.join(", "))
+    };
     let named = |decisive: bool| -> Vec<String> {
         missing
             .iter()
-            .filter(|(_, wanted)| wanted.decisive == decisive)
-            .map(|(right, _)| right.to_string())
+            .filter(|(_, wanted, _)| wanted.decisive == decisive)
+            .map(|(right, ..)| right.to_string())
             .collect()
     };
     let (decisive, others) = (named(true), named(false));
@@ -410,16 +297,33 @@ async fn permissions(cx: &Context) -> Answer {
             "RightOfWarningsMissing",
             format!("may not {}", others.join("; ")),
         )
+    } else if later.is_empty() {
+        Verdict::pass(format!(
+            "all {} rights are there",
+            wanted.len() + beyond.len()
+        ))
     } else {
-        Verdict::pass(format!("all {} rights are there", wanted.len()))
+        Verdict::pass(format!(
+            "all {} rights of this run are there; an onboarding needs {} more",
+            wanted.len(),
+            later.len()
+        ))
     }
-    .saw_all(evidence))
+    .saw_all(missing.iter().map(told))
+    .saw_all(
+        later
+            .iter()
+            .map(|one| format!("missing for an onboarding: {}", told(one))),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Fixture, check};
+    use crate::{
+        Settings,
+        testing::{Fixture, check},
+    };
 
     fn rules(resource_rules: Value, paths: Value) -> Value {
         json!({"status": {"incomplete": false, "resourceRules": resource_rules, "nonResourceRules": paths}})
@@ -457,7 +361,7 @@ mod tests {
         );
         assert!(
             verdict.message().contains(
-                "patch kustomizations.kustomize.toolkit.fluxcd.io in namespace flux-system"
+                "patch kustomizations.kustomize.toolkit.fluxcd.io infrastructure-storage in namespace flux-system"
             ),
             "{}",
             verdict.message()
@@ -467,7 +371,7 @@ mod tests {
             verdict
                 .evidence()
                 .iter()
-                .any(|line| line == "patch nodes: for join::label")
+                .any(|line| line == "patch nodes k3s2: for join::label")
         );
     }
 
@@ -495,28 +399,47 @@ mod tests {
         };
         let right = |need: Need| Right::of(&need, &settings).unwrap();
         let patch = right(Need::verb("patch", &kinds::NODES));
-        assert!(patch.shown_by(&rule(&["k3s2"])));
-        assert!(!patch.shown_by(&rule(&["k3s1"])));
+        assert!(shown(&patch, &rule(&["k3s2"])));
+        assert!(!shown(&patch, &rule(&["k3s1"])));
         let list = right(Need::list(&kinds::NODES));
-        assert!(!list.shown_by(&rule(&["k3s2"])));
-        assert!(list.shown_by(&rule(&[])));
+        assert!(!shown(&list, &rule(&["k3s2"])));
+        assert!(shown(&list, &rule(&[])));
         let proxy = right(Need::on("get", "", "nodes/proxy"));
-        assert!(proxy.shown_by(&rule(&[])));
+        assert!(shown(&proxy, &rule(&[])));
         let pods = right(Need::list(&kinds::PODS));
-        assert!(!pods.shown_by(&rule(&[])));
+        assert!(!shown(&pods, &rule(&[])));
     }
 
-    #[test]
-    fn waiting_needs_watch_as_well() {
-        let all = wanted(&Settings::default());
-        assert!(all.keys().any(|right| right.verb == "watch"
-            && right.resource == "nodes"
-            && right.group.is_empty()));
-        let of_actions: BTreeSet<&str> = ACTION_NEEDS.iter().map(|(action, _)| *action).collect();
-        let named: BTreeSet<&str> = all
-            .values()
-            .flat_map(|wanted| wanted.by.iter().copied())
-            .collect();
-        assert!(of_actions.is_subset(&named));
+    #[tokio::test]
+    async fn what_only_an_onboarding_needs_does_not_decide_an_inspection() {
+        let reading = json!([{"verbs": ["get", "list"], "apiGroups": ["*"], "resources": ["*"]}]);
+        let questions =
+            json!({"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["*"]});
+        let mut rules_of_reader = reading.clone();
+        if let Some(all) = rules_of_reader.as_array_mut() {
+            all.push(questions);
+        }
+        let settings = Settings {
+            extent: Extent::of(["storage::node_ready"], [], false),
+            ..Settings::default()
+        };
+        let mut cx = Fixture::new()
+            .review(RULES, rules(rules_of_reader, all_paths()))
+            .review(ACCESS, json!({"status": {"allowed": false}}))
+            .context();
+        cx.settings = std::sync::Arc::new(settings);
+        let verdict = permissions(&cx).await.unwrap_or_else(Verdict::from);
+        assert_eq!(verdict.reason(), "", "{}", verdict.message());
+        assert!(
+            verdict.message().contains("an onboarding needs"),
+            "{}",
+            verdict.message()
+        );
+        let line = "missing for an onboarding: patch nodes k3s2: for join::label";
+        assert!(
+            verdict.evidence().iter().any(|one| one == line),
+            "{:?}",
+            verdict.evidence()
+        );
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::repository::is_encrypted;
 use crate::{
-    Answer, Check, Context, Criterion, Need, Reason, Verdict, ask,
+    Answer, Check, Context, Criterion, Need, Place, Reason, Verdict, ask,
     git::{Manifests, kustomization::normalised},
     gitops::declared,
     kinds::{self, Kind},
@@ -28,7 +28,7 @@ pub const CHECKS: &[Check] = &[
         requires: &[],
         needs: &[
             Need::list(&kinds::KUSTOMIZATIONS),
-            Need::get(&kinds::SECRETS),
+            Need::get(&kinds::SECRETS).at(Place::Everywhere),
         ],
         awaits: false,
         after: None,
@@ -63,8 +63,8 @@ pub const CHECKS: &[Check] = &[
         needs: &[
             Need::Repository,
             Need::list(&kinds::KUSTOMIZATIONS),
-            Need::get(&kinds::SECRETS),
-            Need::get(&kinds::CONFIGMAPS),
+            Need::get(&kinds::SECRETS).at(Place::Everywhere),
+            Need::get(&kinds::CONFIGMAPS).at(Place::Everywhere),
         ],
         awaits: true,
         after: None,

@@ -3,7 +3,7 @@
 use reports::model::Severity;
 
 use crate::{
-    Answer, Check, Context, Criterion, Need, Reason, Verdict, ask,
+    Answer, Check, Context, Criterion, Need, Place, Reason, Verdict, ask,
     gitops::revision::{self, Standing, short},
     kinds::{GIT_REPOSITORIES, KUSTOMIZATIONS, LONGHORN_NODES},
     resources::{
@@ -59,7 +59,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "No Longhorn Node {node} lies in another namespace.",
         severity: Severity::Fail,
         requires: &[],
-        needs: &[Need::list(&LONGHORN_NODES)],
+        needs: &[Need::list(&LONGHORN_NODES).at(Place::Everywhere)],
         awaits: false,
         after: Some("storage::reconcile"),
         criterion: Criterion::Of("3.4"),

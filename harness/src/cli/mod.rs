@@ -10,7 +10,7 @@ use reports::model::Phase;
 
 use crate::options::Format;
 
-pub(crate) use parse::{duration, node, phase};
+pub(crate) use parse::{Account, duration, node, phase};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +24,7 @@ Examples:
   harness storage::node_ready --exact     only this one
   harness --list                          every check and action
   harness --explain storage::node_ready   what it asks, what to do if it fails
+  harness --rbac | kubectl apply -f -     an account with these rights only
   harness --sandbox-serve /tmp/world      a cluster to try things on
   harness --sandbox=/tmp/world --resume   use it from another terminal
 
@@ -73,6 +74,9 @@ pub(crate) struct Cli {
     /// Say what a check asks, why, and what to do when it fails.
     #[arg(long, value_name = "CHECK", help_heading = "What to do")]
     pub(crate) explain: Option<String>,
+    /// Print the roles that hold what the selected checks and actions need, as YAML; asks no cluster.
+    #[arg(long, help_heading = "What to do")]
+    pub(crate) rbac: bool,
     /// Remove what runs of this program left in the cluster.
     #[arg(long, help_heading = "What to do")]
     pub(crate) cleanup: bool,
@@ -136,6 +140,9 @@ pub(crate) struct Cli {
     /// How to reach the git remote [default: auto].
     #[arg(long, value_name = "HOW", help_heading = "Cluster and repository")]
     pub(crate) push_transport: Option<PushTransport>,
+    /// Service account of --rbac [default: kube-system/onboarding].
+    #[arg(long, value_name = "NAME", value_parser = parse::account, help_heading = "Cluster and repository")]
+    pub(crate) account: Option<parse::Account>,
     /// An unsigned commit is an error.
     #[arg(long, help_heading = "Cluster and repository")]
     pub(crate) require_signed: bool,
@@ -209,6 +216,12 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SPEED", hide = true, help_heading = "Sandbox")]
     pub(crate) sandbox_speed: Option<Speed>,
 
+    /// Print completions for a shell.
+    #[arg(long, value_name = "SHELL", help_heading = "Other")]
+    pub(crate) completions: Option<clap_complete::Shell>,
+    /// Print the manual page.
+    #[arg(long, help_heading = "Other")]
+    pub(crate) man: bool,
     /// Print help.
     #[arg(long, short, action = ArgAction::HelpShort, help_heading = "Other")]
     help: Option<bool>,
@@ -266,6 +279,12 @@ pub(crate) enum Task {
     List,
     /// `--explain`
     Explain(String),
+    /// `--rbac`
+    Rbac,
+    /// `--completions`
+    Completions(clap_complete::Shell),
+    /// `--man`
+    Man,
     /// `--status`
     Status,
     /// `--history`
@@ -285,6 +304,12 @@ impl Cli {
             Task::Serve(dir.clone())
         } else if let Some(check) = &self.explain {
             Task::Explain(check.clone())
+        } else if let Some(shell) = self.completions {
+            Task::Completions(shell)
+        } else if self.man {
+            Task::Man
+        } else if self.rbac {
+            Task::Rbac
         } else if self.rollback {
             Task::Later("--rollback")
         } else if self.list {

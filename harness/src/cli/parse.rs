@@ -69,6 +69,47 @@ pub(crate) fn node(text: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
+/// A service account by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// Its namespace.
+    pub(crate) namespace: String,
+    /// Its name.
+    pub(crate) name: String,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            namespace: "kube-system".into(),
+            name: "onboarding".into(),
+        }
+    }
+}
+
+/// `namespace/name`, or a name in kube-system.
+pub(crate) fn account(text: &str) -> Result<Account, String> {
+    let (namespace, name) = text.split_once('/').unwrap_or(("kube-system", text));
+    let is_label = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    if is_label(namespace) && is_label(name) {
+        Ok(Account {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    } else {
+        Err(format!(
+            "`{text}` is no service account, expected NAMESPACE/NAME such as kube-system/onboarding"
+        ))
+    }
+}
+
 /// A trouble that the sandbox knows.
 pub(crate) fn fault(text: &str) -> Result<String, String> {
     let faults = sandbox::faults::catalogue();

@@ -22,6 +22,9 @@ impl Cli {
             ("--explain", self.explain.is_some()),
             ("--cleanup", self.cleanup),
             ("--sandbox-serve", self.sandbox_serve.is_some()),
+            ("--rbac", self.rbac && !self.rollback),
+            ("--completions", self.completions.is_some()),
+            ("--man", self.man),
         ]
         .into_iter()
         .filter_map(|(name, given)| given.then_some(name))
@@ -69,7 +72,12 @@ impl Cli {
             ("--explain", self.explain.is_some()),
             ("--cleanup", self.cleanup),
             ("--sandbox-serve", self.sandbox_serve.is_some()),
+            ("--completions", self.completions.is_some()),
+            ("--man", self.man),
         ];
+        if self.account.is_some() && !self.rbac {
+            return Some("--account is for --rbac, which prints its roles".into());
+        }
         if self.selects()
             && let Some((name, _)) = whole.into_iter().find(|(_, given)| *given)
         {

@@ -218,6 +218,8 @@ fn help() {
           --list             List checks and actions; asks no cluster
           --explain <CHECK>  Say what a check asks, why, and what to do when it
                              fails
+          --rbac             Print the roles that hold what the selected checks and
+                             actions need, as YAML; asks no cluster
           --cleanup          Remove what runs of this program left in the cluster
           --dry-run          Ask what can be asked now, plan every change, and
                              change nothing
@@ -252,6 +254,8 @@ fn help() {
                                   the GitOps repository
           --push-transport <HOW>  How to reach the git remote [default: auto]
                                   [possible values: auto, git, libgit2]
+          --account <NAME>        Service account of --rbac [default:
+                                  kube-system/onboarding]
           --require-signed        An unsigned commit is an error
 
     How:
@@ -294,8 +298,11 @@ fn help() {
                                   times
 
     Other:
-      -h, --help     Print help
-      -V, --version  Print version
+          --completions <SHELL>  Print completions for a shell [possible values:
+                                 bash, elvish, fish, powershell, zsh]
+          --man                  Print the manual page
+      -h, --help                 Print help
+      -V, --version              Print version
 
     Examples:
       harness --sandbox --report              onboard into the embedded cluster
@@ -308,6 +315,7 @@ fn help() {
       harness storage::node_ready --exact     only this one
       harness --list                          every check and action
       harness --explain storage::node_ready   what it asks, what to do if it fails
+      harness --rbac | kubectl apply -f -     an account with these rights only
       harness --sandbox-serve /tmp/world      a cluster to try things on
       harness --sandbox=/tmp/world --resume   use it from another terminal
 
