@@ -35,7 +35,7 @@ pub use accept::Accepted;
 pub use check::{Answer, Ask, COMMON_REASONS, Check, Criterion, Named, Need, Place, Reason, Spot};
 pub use context::Context;
 pub use settings::{
-    Expectations, FluxSettings, IngressSettings, LockSettings, LonghornSettings,
+    Consent, Expectations, FluxSettings, IngressSettings, LockSettings, LonghornSettings,
     MonitoringSettings, NodeSettings, Poll, ProbeSettings, RepositorySettings, Settings,
 };
 pub use verdict::Verdict;

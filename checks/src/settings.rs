@@ -35,9 +35,20 @@ pub struct Settings {
     /// How often what cannot be watched is asked again during a wait. Not in the file: given by the program.
     #[serde(skip)]
     pub poll: Poll,
-    /// What this run takes up, whose rights `pre::permissions` asks for. Not in the file: given by the program.
+    /// What may be lost when the node is taken out. Not in the file: given by flags, each time anew.
     #[serde(skip)]
-    pub extent: Extent,
+    pub consent: Consent,
+}
+
+/// What a person has agreed to lose when the node is taken out again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Consent {
+    /// `--delete-emptydir-data`
+    pub emptydir: bool,
+    /// `--force`: pods that nobody would start again.
+    pub unmanaged: bool,
+    /// `--lose-volume`: by name, of Longhorn's volumes and of PersistentVolumes that lie on the node.
+    pub volumes: std::collections::BTreeSet<String>,
 }
 
 /// The nodes.

@@ -92,6 +92,11 @@ fn options(cli: &Cli, environment: Option<OsString>) -> Result<Options, Halt> {
     if let Some(sandbox) = &sandbox {
         settings.poll.0 = pace(sandbox.speed).poll;
     }
+    settings.consent = checks::Consent {
+        emptydir: cli.delete_emptydir_data,
+        unmanaged: cli.force,
+        volumes: cli.lose_volume.iter().cloned().collect(),
+    };
     let folder = |flag: &Option<PathBuf>, file: &Option<PathBuf>, kind: &str| {
         let file = if sandboxed { &None } else { file };
         flag.as_ref()
@@ -173,7 +178,9 @@ fn scripts(cli: &Cli, config: &Config) -> Result<Vec<Script>, Halt> {
 }
 
 fn purpose(cli: &Cli) -> Purpose {
-    if cli.selects() {
+    if cli.rollback {
+        Purpose::Rollback { yes: cli.yes }
+    } else if cli.selects() {
         Purpose::Inspect {
             apply: cli.apply,
             // What an action began takes its time, as in an ordered run.

@@ -154,7 +154,7 @@ impl Config {
                 .collect(),
             lock: self.lock_settings(),
             poll: checks::Settings::default().poll,
-            extent: checks::rights::Extent::default(),
+            consent: checks::Consent::default(),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use phases::rollback::Forecast;
 use phases::wait::Waiting;
-use reports::model::{Case, Cluster, Phase, PhaseState, RepositoryIdentity};
+use reports::model::{Case, Cluster, Mode, Phase, PhaseState, RepositoryIdentity};
 
 /// Who is told.
 pub(crate) trait Sink: Send + Sync {
@@ -22,6 +23,8 @@ pub(crate) enum Event {
     Started {
         /// Id of the run.
         run: String,
+        /// What the run is for.
+        mode: Mode,
         /// Whether all phases run in order.
         ordered: bool,
         /// Whether an earlier start is continued.
@@ -43,6 +46,13 @@ pub(crate) enum Event {
         phase: Phase,
         /// How many checks and actions of it are selected.
         cases: usize,
+    },
+    /// What a rollback would do, before anything is changed; with the steps that would change something.
+    Forecast {
+        /// What was read.
+        forecast: Box<Forecast>,
+        /// What each step would change: its id and one change a line.
+        plan: Vec<(String, Vec<String>)>,
     },
     /// Something that a person should read now, such as what to run on the host.
     Advice(String),

@@ -77,7 +77,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Halt> {
             format!("{option} is not built yet; nothing was asked or changed"),
             "--status and --resume work, and --phase or a filter asks without changing anything",
         )),
-        Task::Run => run::run(cli),
+        Task::Run | Task::Rollback => run::run(cli),
         Task::Status => status::show(cli),
         Task::History => history::show(cli),
         Task::Cleanup => cleanup::clean_up(cli),

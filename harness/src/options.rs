@@ -73,6 +73,11 @@ pub(crate) enum Purpose {
         /// `--wait`: up to the phases' deadlines.
         wait: bool,
     },
+    /// `--rollback`: the node is taken out again.
+    Rollback {
+        /// `--yes`: nobody is asked.
+        yes: bool,
+    },
 }
 
 /// Which checks and actions.

@@ -65,6 +65,9 @@ pub(crate) fn stop_on_signals(runtime: &Runtime) -> Result<Stop, Halt> {
 
 /// The last screen.
 fn summarise(options: &Options, ended: &Ended, again: &str, stdout: Look, stderr: Look) {
+    if matches!(options.purpose, Purpose::Rollback { .. }) {
+        return rolled_back(options, ended, stdout, stderr);
+    }
     let summary = Summary {
         report: &ended.report,
         exit: ended.exit,
@@ -73,6 +76,7 @@ fn summarise(options: &Options, ended: &Ended, again: &str, stdout: Look, stderr
         fail_on_warn: options.fail_on_warn,
         again,
         ephemeral: sandbox_mode::ephemeral(options),
+        rollback: ended.last_words.first().map(String::as_str),
     };
     match options.format {
         Format::Pretty => summary
@@ -88,6 +92,51 @@ fn summarise(options: &Options, ended: &Ended, again: &str, stdout: Look, stderr
                 .for_each(|line| term::err(line));
         }
     }
+}
+
+/// The last screen of a rollback: what it came to, what it leaves, where it is written.
+fn rolled_back(options: &Options, ended: &Ended, stdout: Look, stderr: Look) {
+    let exit = ended.exit.code();
+    if options.format == Format::Json {
+        let files: std::collections::BTreeMap<&str, String> = ended
+            .files
+            .iter()
+            .map(|(label, path)| (label.as_str(), path.display().to_string()))
+            .collect();
+        let object = serde_json::json!({
+            "schema": reports::model::SCHEMA,
+            "event": "ended",
+            "at": jiff::Timestamp::now(),
+            "mode": "rollback",
+            "run": ended.report.run,
+            "exit_code": exit,
+            "complete": ended.exit == Exit::Passed,
+            "sandbox": ended.report.cluster.sandbox,
+            "messages": ended.last_words,
+            "files": files,
+        });
+        return term::out(&render::tidy(object).to_string());
+    }
+    let (look, say): (Look, fn(&str)) = match options.format {
+        Format::Libtest => (stderr, term::err),
+        Format::Pretty | Format::Json => (stdout, term::out),
+    };
+    say("");
+    for (number, line) in ended.last_words.iter().enumerate() {
+        let line = crate::text::clean(line);
+        say(&match (number, ended.exit) {
+            (0, Exit::Passed) => look.good(&line),
+            (0, _) => look.bad(&line),
+            _ => format!("  {line}"),
+        });
+    }
+    for (label, path) in &ended.files {
+        say(&crate::text::clean(&format!(
+            "{label:6}  {}",
+            path.display()
+        )));
+    }
+    say(&format!("exit {exit}"));
 }
 
 /// The one runtime of the process. Trials block on it from threads of their own.

@@ -64,7 +64,7 @@ pub(crate) fn open(
     // An inspection has nothing to do with the state folder.
     if wanted.dir.is_none()
         && !options.dry_run
-        && matches!(options.purpose, Purpose::Onboard { .. })
+        && !matches!(options.purpose, Purpose::Inspect { .. })
     {
         put_away(options)?;
     }
@@ -205,7 +205,7 @@ fn gone(report: &Report) -> bool {
         .strip_prefix("file://")
         .unwrap_or(&repository.remote);
     report.cluster.sandbox
-        && report.mode == Mode::Onboard
+        && matches!(report.mode, Mode::Onboard | Mode::Rollback)
         && path.starts_with('/')
         && !Path::new(path).exists()
 }

@@ -39,6 +39,8 @@ pub(crate) struct Summary<'a> {
     pub(crate) again: &'a str,
     /// Whether the cluster ends with this run.
     pub(crate) ephemeral: bool,
+    /// What `--rollback` would do now, where that could be told.
+    pub(crate) rollback: Option<&'a str>,
 }
 
 impl Summary<'_> {
@@ -119,6 +121,7 @@ impl Summary<'_> {
             "complete": self.report.complete(),
             "sandbox": self.report.cluster.sandbox,
             "stopped_at": self.stopped_at().map(Phase::name),
+            "rollback_would": self.rollback,
             "outcomes": outcomes,
             "causes": causes,
             "files": files,
@@ -248,14 +251,21 @@ impl Summary<'_> {
         }
         lines.push("  --status     compares this with the cluster as it is now".into());
         if let Some(phase) = self.stopped_at() {
-            lines.push(format!("  --resume     goes on at {}", phase.name()));
+            let kept = if done > 0 {
+                format!(
+                    ", and does not ask the {} before it again",
+                    count(done, "phase")
+                )
+            } else {
+                String::new()
+            };
+            lines.push(format!("  --resume     goes on at {}{kept}", phase.name()));
         }
         if report.has_changes() {
-            lines.push("  --rollback   is not built yet; docs/operating.md, \"Taking the node out by hand\",".into());
-            lines.push(
-                "               says in which order, so that no last copy of a volume is lost"
-                    .into(),
-            );
+            let outlook = self
+                .rollback
+                .map_or_else(|| "it says first what that would do".to_owned(), clean);
+            lines.push(format!("  --rollback   takes {node} out again: {outlook}"));
         }
         if !self.again.is_empty() {
             lines.push(format!("  each with    {}", self.again.trim_start()));

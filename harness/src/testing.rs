@@ -69,6 +69,11 @@ pub(crate) fn repository() -> RepositoryIdentity {
 pub(crate) fn started(ordered: bool) -> Event {
     Event::Started {
         run: "7f3a91c2".into(),
+        mode: if ordered {
+            Mode::Onboard
+        } else {
+            Mode::Inspect
+        },
         ordered,
         resumed: false,
         node: "k3s2".into(),

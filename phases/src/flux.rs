@@ -332,7 +332,7 @@ fn handled(last: &str, observed: i64, generation: i64, token: &str) -> bool {
     last == token && observed >= generation
 }
 
-fn wait<'a>(cx: &'a ActionContext, id: &'a str) -> Wait<'a> {
+pub(crate) fn wait<'a>(cx: &'a ActionContext, id: &'a str) -> Wait<'a> {
     Wait {
         id,
         view: &cx.checks.view,
@@ -344,7 +344,11 @@ fn wait<'a>(cx: &'a ActionContext, id: &'a str) -> Wait<'a> {
 }
 
 /// A wait that did not get there, as an error: why it never can, or the last thing seen.
-fn unmet_error(unmet: Unmet<ActionError>, reason: &'static str, what: &str) -> ActionError {
+pub(crate) fn unmet_error(
+    unmet: Unmet<ActionError>,
+    reason: &'static str,
+    what: &str,
+) -> ActionError {
     match unmet {
         Unmet::Never(error) => error,
         Unmet::Deadline(seen) => ActionError::new(reason, format!("{what} in time: {seen}")),

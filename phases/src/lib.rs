@@ -7,12 +7,14 @@
 mod action;
 pub mod actions;
 mod client;
+mod drain;
 pub mod explain;
 pub mod fixes;
 mod flux;
 pub mod git;
 pub mod lease;
 pub mod order;
+pub mod rollback;
 mod stop;
 pub mod temporary;
 pub mod wait;

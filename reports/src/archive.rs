@@ -22,7 +22,7 @@ use crate::{
 mod find;
 
 pub(crate) use find::visit;
-pub use find::{Archived, History, all, newest};
+pub use find::{Archived, History, all, latest, newest};
 
 /// Why something could not be archived or found.
 #[derive(Debug, thiserror::Error)]

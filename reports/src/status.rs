@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     clean::cleaned,
-    model::{Mode, Outcome, PhaseReport, PhaseState, Progress, Report},
+    model::{ActionState, Mode, Outcome, PhaseReport, PhaseState, Progress, Report},
     words::{count, duration},
 };
 
@@ -34,7 +34,54 @@ pub fn lines(report: &Report, options: &StatusOptions) -> Vec<String> {
         );
         out.push(line.trim_end().to_owned());
     }
+    if report.mode == Mode::Rollback {
+        out.extend(steps(report));
+    }
     out.iter().map(|line| cut(line, options.width)).collect()
+}
+
+/// One line a step of a rollback, as far as it has come.
+fn steps(report: &Report) -> Vec<String> {
+    let steps = report.actions.iter().filter(|one| is_step(&one.id));
+    steps
+        .map(|one| {
+            let fact = |key: &str| one.recorded.get(key).cloned().unwrap_or_default();
+            let (state, note) = match one.state {
+                ActionState::Begun if one.recorded.contains_key("failed") => {
+                    ("failed", fact("failed"))
+                }
+                ActionState::Begun => ("in progress", String::new()),
+                ActionState::Done | ActionState::Undone => ("done", fact("message")),
+            };
+            format!("   {:<24} {state:<12}  {note}", one.id)
+                .trim_end()
+                .to_owned()
+        })
+        .collect()
+}
+
+fn is_step(id: &str) -> bool {
+    id.starts_with("rollback::")
+}
+
+/// Where a rollback stands, in a few words.
+fn taken_out(report: &Report, options: &StatusOptions) -> String {
+    let ago = report
+        .finished
+        .map(|at| format!(", {} ago", duration(options.now.duration_since(at))))
+        .unwrap_or_default();
+    let last = report.actions.iter().rev().find(|one| is_step(&one.id));
+    let open = report
+        .actions
+        .iter()
+        .find(|one| is_step(&one.id) && one.state == ActionState::Begun);
+    match (open.or(last), report.exit_code) {
+        (_, Some(0)) => format!("taken out{ago}"),
+        (Some(one), _) if options.running => format!("being taken out, at {}", one.id),
+        (Some(one), Some(130)) => format!("interrupted at {}{ago}", one.id),
+        (Some(one), _) => format!("taking it out stopped at {}{ago}", one.id),
+        (None, _) => "taking it out has just begun".to_owned(),
+    }
 }
 
 fn head(report: &Report, options: &StatusOptions) -> String {
@@ -62,6 +109,9 @@ fn head(report: &Report, options: &StatusOptions) -> String {
 
 /// Where it stands, in a few words.
 fn stand(report: &Report, options: &StatusOptions) -> String {
+    if report.mode == Mode::Rollback {
+        return taken_out(report, options);
+    }
     let first = |state| report.phases.iter().find(|phase| phase.state == state);
     let ago = |at: Option<Timestamp>| {
         at.map(|at| format!(", {} ago", duration(options.now.duration_since(at))))

@@ -396,6 +396,59 @@ const CATALOGUE: &[Fault] = &[
         "kubelet-anonymous",
         "The kubelet of the new node lets anybody in.",
     ),
+    // Taking the node out again
+    fault(
+        "pod-budget-exhausted",
+        "A pod on the new node is guarded by a PodDisruptionBudget that has no disruption left.",
+    ),
+    fault(
+        "pod-budgets-two",
+        "Two PodDisruptionBudgets select the same pod on the new node.",
+    ),
+    fault(
+        "pod-unmanaged",
+        "A pod on the new node belongs to nobody who would start it again.",
+    ),
+    fault(
+        "pod-emptydir",
+        "A pod on the new node keeps data in an emptyDir.",
+    ),
+    fault(
+        "local-volume",
+        "A claim is bound to a volume that lies on the new node itself.",
+    ),
+    fault(
+        "longhorn-hard-anti-affinity",
+        "Longhorn places no two replicas of a volume on one node.",
+    ),
+    fault(
+        "longhorn-single-copy",
+        "One volume has its only replica on the new node.",
+    ),
+    fault(
+        "longhorn-eviction-stuck",
+        "Longhorn moves no replica away from where it is.",
+    ),
+    fault(
+        "longhorn-attached-by-hand",
+        "Somebody has attached a volume to the new node without Kubernetes.",
+    ),
+    fault(
+        "longhorn-node-kept",
+        "Longhorn does not notice that a Kubernetes node is gone, and keeps its Node.",
+    ),
+    fault(
+        "node-finalizer-stuck",
+        "The k3s server does not remove its finalizer from a deleted node.",
+    ),
+    fault(
+        "node-password-kept",
+        "The node password of a deleted node is not collected.",
+    ),
+    fault(
+        "agent-restarted",
+        "The agent of the new node is started again as soon as its Node is gone.",
+    ),
     // The wire: about one request in seven
     fault(
         "api-throttled",

@@ -22,6 +22,9 @@ const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 const OVER_PROVISIONING: i64 = 100;
 /// Longhorn's own default for how much of a disk must stay free, in percent.
 const MINIMAL_AVAILABLE: i64 = 25;
+/// How `pre::longhorn_volumes` begins the line of evidence that says what a volume was like: `volume NAME: STATE
+/// ROBUSTNESS`.
+pub const VOLUME_WAS: &str = "volume ";
 /// Copies that an onboarding is done for.
 const COPIES: i64 = 2;
 
@@ -235,7 +238,17 @@ pub(crate) async fn longhorn_volumes(cx: &Context) -> Answer {
         .filter(|one| one.status.state == "detached")
         .count();
     let total = volumes.len();
-    Ok(if !faulted.is_empty() {
+    // A rollback holds the volumes against these lines.
+    let each: Vec<String> = volumes
+        .iter()
+        .map(|one| {
+            format!(
+                "{VOLUME_WAS}{}: {} {}",
+                one.metadata.name, one.status.state, one.status.robustness
+            )
+        })
+        .collect();
+    let verdict = if !faulted.is_empty() {
         Verdict::fail(
             "VolumeFaulted",
             format!(
@@ -258,7 +271,8 @@ pub(crate) async fn longhorn_volumes(cx: &Context) -> Answer {
         Verdict::pass(format!(
             "none of {total} is faulted or degraded, {detached} detached"
         ))
-    })
+    };
+    Ok(verdict.saw_all(each))
 }
 
 async fn classes(cx: &Context) -> Result<Arc<Vec<StorageClass>>, ReadError> {

@@ -19,6 +19,7 @@ Examples:
   harness --status                        how far it is, and the node now
   harness --history                       how earlier onboardings went
   harness --resume                        go on where it stopped
+  harness --rollback                      take the node out again
   harness --phase storage                 ask the checks of one phase
   harness --phase storage disks           only those with `disks` in their id
   harness storage::node_ready --exact     only this one
@@ -65,7 +66,7 @@ pub(crate) struct Cli {
     /// Say how earlier onboardings went: how many came through, what fails most, how long phases take.
     #[arg(long, help_heading = "What to do")]
     pub(crate) history: bool,
-    /// Take the node out again (not built yet).
+    /// Take the node out again: says first what that would do and what stands in the way, then asks.
     #[arg(long, help_heading = "What to do")]
     pub(crate) rollback: bool,
     /// List checks and actions; asks no cluster.
@@ -95,6 +96,16 @@ pub(crate) struct Cli {
     /// Do not ask before removing something.
     #[arg(long, help_heading = "What to do")]
     pub(crate) yes: bool,
+
+    /// Evict pods whose emptyDir is lost with them.
+    #[arg(long, help_heading = "What a rollback may lose")]
+    pub(crate) delete_emptydir_data: bool,
+    /// Evict pods that nobody would start again.
+    #[arg(long, help_heading = "What a rollback may lose")]
+    pub(crate) force: bool,
+    /// Let this volume go with its last copy; may be given several times.
+    #[arg(long, value_name = "NAME", action = ArgAction::Append, help_heading = "What a rollback may lose")]
+    pub(crate) lose_volume: Vec<String>,
 
     /// Only checks and actions whose id contains one of these.
     #[arg(value_name = "FILTER", help_heading = "Which checks")]
@@ -279,12 +290,8 @@ pub(crate) enum Task {
     List,
     /// `--explain`
     Explain(String),
-    /// `--rbac`
-    Rbac,
-    /// `--completions`
-    Completions(clap_complete::Shell),
-    /// `--man`
-    Man,
+    /// `--rollback`
+    Rollback,
     /// `--status`
     Status,
     /// `--history`
@@ -311,7 +318,9 @@ impl Cli {
         } else if self.rbac {
             Task::Rbac
         } else if self.rollback {
-            Task::Later("--rollback")
+            Task::Rollback
+        } else if self.auto_fix {
+            Task::Later("--auto-fix")
         } else if self.list {
             Task::List
         } else if self.status {

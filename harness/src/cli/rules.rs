@@ -8,6 +8,7 @@ impl Cli {
         self.commands()
             .or_else(|| self.selection())
             .or_else(|| self.ordered())
+            .or_else(|| self.losses())
             .or_else(|| self.sandbox_options())
     }
 
@@ -123,6 +124,17 @@ impl Cli {
         ];
         let (task, _) = other.into_iter().find(|(_, given)| *given)?;
         Some(format!("{name} and {task} exclude each other"))
+    }
+
+    /// What only a rollback may lose.
+    fn losses(&self) -> Option<String> {
+        let given = [
+            ("--delete-emptydir-data", self.delete_emptydir_data),
+            ("--force", self.force),
+            ("--lose-volume", !self.lose_volume.is_empty()),
+        ];
+        let (name, _) = given.into_iter().find(|(_, given)| *given)?;
+        (!self.rollback).then(|| format!("{name} is for --rollback"))
     }
 
     fn sandbox_options(&self) -> Option<String> {

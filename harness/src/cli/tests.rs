@@ -65,6 +65,11 @@ fn options_that_exclude_each_other_are_named() {
         ),
         ("--resume --list", "--resume and --list exclude each other"),
         ("--status --list", "--status and --list exclude each other"),
+        ("--force", "--force is for --rollback"),
+        (
+            "--lose-volume x --status",
+            "--lose-volume is for --rollback",
+        ),
         (
             "--status --history",
             "--status and --history exclude each other",
@@ -181,7 +186,7 @@ fn values_are_refused_with_what_is_accepted() {
 #[test]
 fn what_is_not_built_yet_is_a_task_of_its_own() {
     for (arguments, task) in [
-        ("--rollback", Task::Later("--rollback")),
+        ("--rollback --yes --lose-volume a --force", Task::Rollback),
         ("--dry-run", Task::Run),
         ("--dry-run --resume", Task::Run),
         ("--auto-fix --report", Task::Run),
@@ -214,7 +219,8 @@ fn help() {
                              says now
           --history          Say how earlier onboardings went: how many came
                              through, what fails most, how long phases take
-          --rollback         Take the node out again (not built yet)
+          --rollback         Take the node out again: says first what that would do
+                             and what stands in the way, then asks
           --list             List checks and actions; asks no cluster
           --explain <CHECK>  Say what a check asks, why, and what to do when it
                              fails
@@ -229,6 +235,12 @@ fn help() {
                              recommended)
           --auto-fix         Mend what a declared fix can safely mend
           --yes              Do not ask before removing something
+
+    What a rollback may lose:
+          --delete-emptydir-data  Evict pods whose emptyDir is lost with them
+          --force                 Evict pods that nobody would start again
+          --lose-volume <NAME>    Let this volume go with its last copy; may be
+                                  given several times
 
     Which checks:
           --phase <PHASE>  Only this phase; may be given several times
@@ -310,6 +322,7 @@ fn help() {
       harness --status                        how far it is, and the node now
       harness --history                       how earlier onboardings went
       harness --resume                        go on where it stopped
+      harness --rollback                      take the node out again
       harness --phase storage                 ask the checks of one phase
       harness --phase storage disks           only those with `disks` in their id
       harness storage::node_ready --exact     only this one

@@ -121,6 +121,7 @@ pub(super) fn run(
         exit,
         report,
         files,
+        last_words: Vec::new(),
     })
 }
 
@@ -214,7 +215,7 @@ impl Run<'_> {
         let everything = Selection::default();
         let selection = match self.purpose() {
             Purpose::Onboard { .. } => &everything,
-            Purpose::Inspect { .. } => &self.options.selection,
+            Purpose::Inspect { .. } | Purpose::Rollback { .. } => &self.options.selection,
         };
         let skips = matches!(
             self.purpose(),

@@ -26,7 +26,8 @@ impl Logbook {
         }
     }
 
-    fn write(&self, event: &Event) {
+    /// Writes it down and shows it nobody.
+    pub(super) fn write(&self, event: &Event) {
         let log = &self.log;
         match event {
             Event::Started {
@@ -53,6 +54,14 @@ impl Logbook {
                 "phase {}/9 {phase} begins, {cases} checks and actions",
                 phase.number()
             )),
+            Event::Forecast { forecast, plan } => {
+                log.info(format!("forecast: {}", forecast.in_short()));
+                for (id, changes) in plan {
+                    for change in changes {
+                        log.info(format!("{id} would {change}"));
+                    }
+                }
+            }
             Event::Advice(text) => log.info(text),
             Event::CaseStarted { id, action } => {
                 if *action {

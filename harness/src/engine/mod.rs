@@ -15,6 +15,7 @@ mod logbook;
 mod ordered;
 mod recorder;
 mod resume;
+mod rollback;
 mod settle;
 mod start;
 mod state;
@@ -54,6 +55,8 @@ pub(crate) struct Ended {
     pub(crate) report: Report,
     /// Files that were written and that a person may want: label and path.
     pub(crate) files: Vec<(String, PathBuf)>,
+    /// What a rollback has to say at its end; after an onboarding that stopped, what a rollback would do now.
+    pub(crate) last_words: Vec<String>,
 }
 
 /// Carries out an ordered run or an inspection.
@@ -80,6 +83,9 @@ pub(crate) fn run(
                 fresh: false,
                 join: true,
             },
+            Purpose::Rollback { .. } => {
+                return rollback::rehearse(options, &world, runtime, sink, &stop, &id);
+            }
         };
         return dry::run(options, &world, runtime, sink, stop, id, begin);
     }
@@ -94,6 +100,9 @@ pub(crate) fn run(
                 join: true,
             };
             write(options, &world, runtime, sink, stop, id, begin)
+        }
+        Purpose::Rollback { yes } => {
+            rollback::roll_back(options, &world, runtime, sink, stop, &id, yes)
         }
         Purpose::Onboard { resume, fresh, .. } => {
             let begin = resume::Begin {
@@ -189,6 +198,7 @@ fn inspect(
         exit,
         report,
         files: named(files),
+        last_words: Vec::new(),
     })
 }
 
@@ -271,7 +281,7 @@ fn write(
         Purpose::Onboard {
             skip_validation, ..
         } => run.all(skip_validation),
-        Purpose::Inspect { .. } => run.apply(),
+        Purpose::Inspect { .. } | Purpose::Rollback { .. } => run.apply(),
     };
     run.leave();
     let exit = locked_out(world, &recorder, warned(options, &recorder, ended?));
@@ -304,6 +314,13 @@ fn write(
         ("report", markdown),
         ("junit", kept.junit),
     ]);
+    let stopped = exit == Exit::Failed && report.has_changes() && begin.ordered();
+    let last_words = if stopped {
+        let stop = run.stop.clone();
+        rollback::outlook(options, world, runtime, &report, &stop)
+    } else {
+        None
+    };
     if let Some(gap) = kept_log.failure() {
         recorder.tell(&Event::Warning(format!("the log is not complete: {gap}")));
     }
@@ -324,6 +341,7 @@ fn write(
         exit,
         report,
         files,
+        last_words: last_words.into_iter().collect(),
     })
 }
 
@@ -399,6 +417,11 @@ fn started(world: &World, run: &str, ordered: bool, resumed: bool, log: Option<P
     let flux = &world.settings.flux;
     Event::Started {
         run: run.to_owned(),
+        mode: if ordered {
+            Mode::Onboard
+        } else {
+            Mode::Inspect
+        },
         ordered,
         resumed,
         node: world.settings.node.name.clone(),

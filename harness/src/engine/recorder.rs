@@ -232,6 +232,72 @@ impl Recorder {
         Ok(())
     }
 
+    /// A step of a rollback begins: on the disk before anything is changed. One that was done before is begun anew, and
+    /// keeps what it wrote down.
+    pub(super) fn step_begun(&self, action: &Action) -> Result<(), Halt> {
+        self.update(|report| {
+            if let Some(record) = open_record(report, action.id) {
+                record.state = ActionState::Begun;
+                record.finished = None;
+                record.recorded.remove(FAILED);
+            } else {
+                report.actions.push(ActionRecord {
+                    id: action.id.to_owned(),
+                    state: ActionState::Begun,
+                    started: Timestamp::now(),
+                    finished: None,
+                    recorded: std::collections::BTreeMap::new(),
+                });
+            }
+        })?;
+        self.tell(&Event::CaseStarted {
+            id: action.id.to_owned(),
+            action: true,
+        });
+        Ok(())
+    }
+
+    /// A step of a rollback has ended. `undoes` are the actions that it takes back.
+    pub(super) fn step_ended(
+        &self,
+        action: &Action,
+        title: String,
+        carried: Carried,
+        undoes: &[&str],
+    ) -> Result<(), Halt> {
+        let Carried {
+            ended, recorded, ..
+        } = carried;
+        let through = matches!(ended.outcome, Outcome::Pass | Outcome::Warn);
+        self.update(|report| {
+            if let Some(record) = open_record(report, action.id) {
+                record.recorded.extend(recorded);
+                if through {
+                    record.state = ActionState::Done;
+                    record.finished = Some(Timestamp::now());
+                    record
+                        .recorded
+                        .insert(MESSAGE.to_owned(), ended.message.clone());
+                } else {
+                    let why = format!("{}: {}", ended.reason, ended.message);
+                    record.recorded.insert(FAILED.to_owned(), why);
+                }
+            }
+            if through {
+                undo(report, |id| undoes.contains(&id));
+            }
+        })?;
+        self.tell(&Event::CaseEnded(Box::new(Case {
+            id: action.id.to_owned(),
+            title,
+            kind: Kind::Action,
+            severity: Severity::Fail,
+            criterion: action.criterion.text().to_owned(),
+            progress: Progress::Done(Box::new(ended)),
+        })));
+        Ok(())
+    }
+
     /// The end of the run, with everything gathered on the disk.
     pub(super) fn finish(&self, exit: Exit) -> Result<(), Halt> {
         self.update(|report| {
@@ -274,6 +340,21 @@ fn forget_new_record(report: &mut Report, id: &str) {
         let new = one.id == id && one.state == ActionState::Begun && one.started >= started;
         !(new && one.recorded.is_empty())
     });
+}
+
+/// Under this key a step of a rollback keeps what it did.
+const MESSAGE: &str = "message";
+/// Under this key a step of a rollback keeps why it did not get through.
+const FAILED: &str = "failed";
+
+/// Changes that are taken back.
+pub(super) fn undo(report: &mut Report, which: impl Fn(&str) -> bool) {
+    for one in &mut report.actions {
+        if which(&one.id) && one.state != ActionState::Undone {
+            one.state = ActionState::Undone;
+            one.finished = Some(Timestamp::now());
+        }
+    }
 }
 
 fn open_record<'a>(report: &'a mut Report, id: &str) -> Option<&'a mut ActionRecord> {

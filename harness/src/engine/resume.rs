@@ -94,7 +94,16 @@ pub(super) fn begin(begin: Begin, new: Report, state: Option<&StateFolder>) -> R
             earlier,
         });
     }
-    let finished = old.finished.is_some() && old.complete();
+    if old.mode == Mode::Rollback && !begin.fresh {
+        return Err(unusable(
+            format!(
+                "a rollback of node {} is unfinished: run {} was being taken back",
+                old.node, old.run
+            ),
+            "go on with it: --rollback; see where it is: --status",
+        ));
+    }
+    let finished = old.mode == Mode::Onboard && old.finished.is_some() && old.complete();
     if finished || !old.has_changes() {
         return Ok(Begun {
             report: new,
@@ -134,12 +143,6 @@ pub(super) fn begin(begin: Begin, new: Report, state: Option<&StateFolder>) -> R
 
 /// Whether a report is of this node, this cluster and this repository, and of a run that can be resumed.
 fn fits(old: &Report, new: &Report) -> Result<(), Halt> {
-    let other = |what: &str, found: &str, expected: &str| {
-        Err(unusable(
-            format!("the report is of {what} {found}, and this run is about {expected}"),
-            "name the folder of the right run with --state-dir, or begin anew with --fresh",
-        ))
-    };
     if old.mode != Mode::Onboard {
         return Err(unusable(
             format!(
@@ -152,6 +155,17 @@ fn fits(old: &Report, new: &Report) -> Result<(), Halt> {
             },
         ));
     }
+    is_about_the_same(old, new)
+}
+
+/// Whether a report is of this node, this cluster and this repository.
+pub(super) fn is_about_the_same(old: &Report, new: &Report) -> Result<(), Halt> {
+    let other = |what: &str, found: &str, expected: &str| {
+        Err(unusable(
+            format!("the report is of {what} {found}, and this run is about {expected}"),
+            "name the folder of the right run with --state-dir, or begin anew with --fresh",
+        ))
+    };
     if old.node != new.node {
         return other("node", &old.node, &new.node);
     }
@@ -176,7 +190,7 @@ fn fits(old: &Report, new: &Report) -> Result<(), Halt> {
 }
 
 /// An old report as this program lists it: cases that it no longer knows are kept, new ones are added.
-fn taken_up(old: Report, new: &Report) -> Report {
+pub(super) fn taken_up(old: Report, new: &Report) -> Report {
     let mut report = old;
     report.tool.clone_from(&new.tool);
     report.cluster.clone_from(&new.cluster);
@@ -233,6 +247,6 @@ pub(super) fn put_away(state: &StateFolder, logs: &LogFolder, node: &str) -> Res
     archive::clear(state).map_err(|error| failed(error.to_string()))
 }
 
-fn unusable(message: String, hint: &str) -> Halt {
+pub(super) fn unusable(message: String, hint: &str) -> Halt {
     Halt::new(Exit::ReportUnusable, message, hint)
 }

@@ -46,6 +46,7 @@ pub(crate) fn object(event: &Event, at: Timestamp) -> Value {
     let (name, mut fields) = match event {
         Event::Started {
             run,
+            mode,
             ordered,
             resumed,
             node,
@@ -56,12 +57,19 @@ pub(crate) fn object(event: &Event, at: Timestamp) -> Value {
         } => (
             "started",
             json!({
-                "run": run, "ordered": ordered, "resumed": resumed, "node": node, "cluster": cluster,
+                "run": run, "mode": mode, "ordered": ordered, "resumed": resumed, "node": node, "cluster": cluster,
                 "repository": repository, "followed_by": followed_by, "log": log,
             }),
         ),
         Event::PhaseStarted { phase, cases } => {
             ("phase_started", json!({ "phase": phase, "cases": cases }))
+        }
+        Event::Forecast { forecast, plan } => {
+            let steps: Vec<Value> = plan
+                .iter()
+                .map(|(id, changes)| json!({ "id": id, "changes": changes }))
+                .collect();
+            ("forecast", json!({ "forecast": forecast, "plan": steps }))
         }
         Event::Advice(text) => ("advice", json!({ "message": text })),
         Event::CaseStarted { id, action } => (

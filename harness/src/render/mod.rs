@@ -1,5 +1,6 @@
 //! How a run is shown while it goes on: lines for people, lines for programs, or nothing beside libtest's own.
 
+mod forecast;
 mod json;
 mod pretty;
 
@@ -48,6 +49,11 @@ impl Sink for Beside {
                 self.progress.waiting(waiting);
             }
             Event::Waited | Event::PhaseEnded { .. } => self.progress.rest(),
+            Event::Forecast { forecast, plan } => self.progress.suspend(|| {
+                for line in forecast::lines(forecast, plan, self.stderr) {
+                    term::err(&line);
+                }
+            }),
             Event::Advice(text) => self.progress.suspend(|| {
                 for line in text.lines() {
                     term::err(&clean(line));

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use reports::model::{Case, Cluster, Ended, Kind, Outcome, Phase, PhaseState};
+use reports::model::{Case, Cluster, Ended, Kind, Mode, Outcome, Phase, PhaseState};
 
 use super::{mended, planned, warn};
 use crate::{
@@ -75,6 +75,9 @@ impl Sink for Pretty {
                     ..Seen::default()
                 };
                 self.print(&[self.page.phase(*phase)]);
+            }
+            Event::Forecast { forecast, plan } => {
+                self.print(&super::forecast::lines(forecast, plan, self.page.look));
             }
             Event::Advice(text) => {
                 let lines: Vec<String> = text.lines().map(clean).collect();
@@ -146,6 +149,7 @@ impl Page {
     fn started(self, event: &Event) -> Vec<String> {
         let Event::Started {
             run,
+            mode,
             ordered,
             resumed,
             node,
@@ -158,6 +162,8 @@ impl Page {
             return Vec::new();
         };
         let verb = match (ordered, resumed) {
+            (_, false) if *mode == Mode::Rollback => format!("Taking {node} out of"),
+            (_, true) if *mode == Mode::Rollback => format!("Going on to take {node} out of"),
             (true, false) => format!("Onboarding {node} into"),
             (true, true) => format!("Going on with {node} in"),
             (false, _) => format!("Checking {node} in"),

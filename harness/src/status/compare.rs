@@ -1,6 +1,6 @@
 //! Where the report and the cluster disagree.
 
-use reports::model::{Phase, PhaseState, Report};
+use reports::model::{Mode, Phase, PhaseState, Report};
 
 use super::now::{Known, Now};
 
@@ -17,6 +17,10 @@ pub(super) enum Remark {
     NotReady,
     /// The report says that Longhorn uses it, and it does not.
     NotUsable,
+    /// A rollback has begun and is not through.
+    RollbackUnfinished,
+    /// The report says that it was taken out, and it is there.
+    CameBack,
     /// What the run stopped at is no longer so.
     Changed(Phase),
 }
@@ -35,6 +39,10 @@ impl Remark {
             Self::NotReady => "the report says that it was Ready, and it is not".into(),
             Self::NotUsable => {
                 "the report says that Longhorn uses its disks, and it does not".into()
+            }
+            Self::RollbackUnfinished => format!("a rollback is unfinished: --rollback{again}"),
+            Self::CameBack => {
+                "the report says that it was taken out, and it is in the cluster".into()
             }
             Self::Changed(phase) => format!(
                 "has changed since the report stopped at {}: --resume{again}",
@@ -58,6 +66,14 @@ pub(super) fn remarks(report: Option<&Report>, running: bool, now: &Now) -> Vec<
     // While a run is going, the world is allowed to be ahead of what is written.
     if running {
         return Vec::new();
+    }
+    if report.mode == Mode::Rollback {
+        let through = report.exit_code == Some(0);
+        return match (through, &known.node) {
+            (false, _) => vec![Remark::RollbackUnfinished],
+            (true, Some(_)) => vec![Remark::CameBack],
+            (true, None) => Vec::new(),
+        };
     }
     let state = |phase| report.phase(phase).map(|one| one.state);
     let through = |phase| state(phase) == Some(PhaseState::Completed);

@@ -118,7 +118,7 @@ fn record(options: &Options, cluster: Option<&str>) -> Result<Record, Halt> {
         }
     }
     if let Some(logs) = LogFolder::open(&options.log_dir).map_err(refused)? {
-        match archive::newest(&logs, &options.settings.node.name, cluster) {
+        match archive::latest(&logs, &options.settings.node.name, cluster) {
             Ok(Some(found)) => {
                 record.report = Some(found.report);
                 record.archived = Some(found.path);

@@ -81,6 +81,7 @@ fn summary<'a>(report: &'a Report, exit: Exit, files: &'a [(String, PathBuf)]) -
         fail_on_warn: false,
         again: "",
         ephemeral: false,
+        rollback: Some("1 pod to evict, 0 volumes at risk"),
     }
 }
 
@@ -131,9 +132,8 @@ fn a_run_that_stopped_says_what_was_seen_what_to_do_and_what_is_possible() {
 
     Nothing was lost: 3 of 9 phases are done, commit 9d0c4e1 is pushed.
       --status     compares this with the cluster as it is now
-      --resume     goes on at storage_integration
-      --rollback   is not built yet; docs/operating.md, "Taking the node out by hand",
-                   says in which order, so that no last copy of a volume is lost
+      --resume     goes on at storage_integration, and does not ask the 3 phases before it again
+      --rollback   takes k3s2 out again: 1 pod to evict, 0 volumes at risk
     log       /tmp/l/k3s2-onboarding-20261122-101502.log
     markdown  /tmp/l/k3s2-onboarding-report-20261122-101502.md
     exit 1

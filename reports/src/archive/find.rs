@@ -39,10 +39,31 @@ pub fn newest(
     node: &str,
     cluster_uid: Option<&str>,
 ) -> Result<Option<Archived>, ArchiveError> {
+    find(logs, node, cluster_uid, &[Mode::Onboard])
+}
+
+/// The newest whole archived onboarding or rollback, likewise: what happened to this node last.
+///
+/// # Errors
+/// [`ArchiveError`] when the folder cannot be listed, or the node's name cannot be part of a file name.
+pub fn latest(
+    logs: &LogFolder,
+    node: &str,
+    cluster_uid: Option<&str>,
+) -> Result<Option<Archived>, ArchiveError> {
+    find(logs, node, cluster_uid, &[Mode::Onboard, Mode::Rollback])
+}
+
+fn find(
+    logs: &LogFolder,
+    node: &str,
+    cluster_uid: Option<&str>,
+    modes: &[Mode],
+) -> Result<Option<Archived>, ArchiveError> {
     for path in candidates(logs, node)?.into_values().rev() {
         let Ok(report) = read(&path) else { continue };
         let cluster = cluster_uid.is_none_or(|uid| report.cluster.uid == uid);
-        if report.node == node && report.mode == Mode::Onboard && cluster {
+        if report.node == node && modes.contains(&report.mode) && cluster {
             return Ok(Some(Archived { path, report }));
         }
     }

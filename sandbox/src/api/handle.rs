@@ -12,7 +12,7 @@ use super::{
     delete::{self, DeleteOptions, Deleted},
     discovery,
     form::{self, Form},
-    node_restriction, options, patch, plain, proxy,
+    longhorn_guard, node_restriction, patch, plain, proxy,
     rbac::{self, Attributes},
     read,
     refusal::Refusal,
@@ -273,6 +273,7 @@ fn resource_answer(
     }
     let call = &call;
     node_restriction::check(&core.store, call, body)?;
+    longhorn_guard::check(&core.store, call, body)?;
     if call.subresource == "log" && call.resource == "pods" {
         let text = subresource::log(core, call, resource)?;
         return Ok(Answer::raw(200, "text/plain", text.into_bytes()));

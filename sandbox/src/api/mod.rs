@@ -28,6 +28,7 @@ mod form;
 mod handle;
 mod jsonpath;
 mod listing;
+mod longhorn_guard;
 mod node_authorizer;
 mod node_restriction;
 mod openapi;

@@ -12,14 +12,15 @@ use crate::api::Store;
 use super::{
     engine::Shared,
     git::{self, Places},
+    guest,
     hand::Hand,
     k3s,
     kinds::{
         self, CLAIMS, CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, DAEMON_SETS, KUSTOMIZATIONS,
-        LH_BACKUP_TARGETS, LH_NODES, LH_SETTINGS, NODES, QUOTAS, RULES, Res, SECRETS, SERVICES,
-        SIGNING_REQUESTS, STORAGE_CLASSES,
+        LH_BACKUP_TARGETS, LH_NODES, LH_SETTINGS, LH_VOLUMES, NODES, PODS, QUOTAS, RULES, Res,
+        SECRETS, SERVICES, SIGNING_REQUESTS, STORAGE_CLASSES, VOLUMES,
     },
-    make::{ago, items, object},
+    make::{self, ago, items, object},
     scene::{Change, Timers},
     seed, tree,
 };
@@ -277,6 +278,48 @@ impl Fate {
                 });
                 self.patch(&RULES, "monitoring", "node-alerts", patch).await;
             }
+            "pod-budget-exhausted" | "pod-budgets-two" | "pod-emptydir" => {
+                self.guest(name, on).await;
+            }
+            "pod-unmanaged" => {
+                let mut pod = object(
+                    "v1",
+                    "Pod",
+                    "apps",
+                    "loner",
+                    json!({"spec": guest::pod_spec()}),
+                );
+                pod["spec"]["nodeName"] = node.into();
+                self.present(&PODS, pod, on).await;
+            }
+            "local-volume" => self.local_volume(&node, on).await,
+            "longhorn-hard-anti-affinity" => {
+                let value = if on { "false" } else { "true" };
+                self.patch(
+                    &LH_SETTINGS,
+                    "longhorn-system",
+                    "replica-soft-anti-affinity",
+                    json!({"value": value}),
+                )
+                .await;
+            }
+            "longhorn-single-copy" => {
+                let mut volumes = self.shared.mirror.list(&LH_VOLUMES);
+                volumes.sort_by(|a, b| make::name(a).cmp(make::name(b)));
+                if let Some(first) = volumes.first() {
+                    let count = if on { 1 } else { 2 };
+                    let patch = json!({"spec": {"numberOfReplicas": count}});
+                    self.apply(Change::spec(&LH_VOLUMES, first, patch)).await;
+                }
+            }
+            "longhorn-attached-by-hand" => {
+                let volume = guest::volume_by_hand(&node);
+                if let Some(there) = self.shared.mirror.find(&volume).filter(|_| !on) {
+                    let patch = json!({"spec": {"nodeID": ""}});
+                    self.apply(Change::spec(&LH_VOLUMES, &there, patch)).await;
+                }
+                self.present(&LH_VOLUMES, volume, on).await;
+            }
             "node-rights-missing" => {
                 if let Some(store) = &self.store {
                     store.authorize_nodes(!on);
@@ -296,6 +339,28 @@ impl Fate {
             }
             "node-password-conflict" => self.leave_password(on).await,
             _ => {}
+        }
+    }
+
+    /// A workload on the new node that cannot simply be evicted.
+    async fn guest(&self, fault: &str, on: bool) {
+        for object in guest::objects(fault, &self.shared.cast.node) {
+            if let Some(res) = kinds::of(&object) {
+                self.present(res, object, on).await;
+            }
+        }
+    }
+
+    /// A volume of the local-path provisioner, with its claim.
+    async fn local_volume(&self, node: &str, on: bool) {
+        let [volume, claim] = guest::local_volume(node);
+        self.present(&VOLUMES, volume.clone(), on).await;
+        self.present(&CLAIMS, claim.clone(), on).await;
+        if on {
+            for (res, object) in [(&VOLUMES, volume), (&CLAIMS, claim)] {
+                self.apply(Change::status(res, &object, json!({"phase": "Bound"})))
+                    .await;
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod events;
 mod fate;
 mod flux;
 mod git;
+mod guest;
 mod hand;
 mod k3s;
 mod kinds;

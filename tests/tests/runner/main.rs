@@ -20,6 +20,7 @@ mod kubectl;
 mod lock;
 mod reports;
 mod reports_hostile;
+mod rollback;
 mod stories;
 mod temporary;
 

@@ -44,7 +44,7 @@ pub(crate) fn join(
             keep(scene, name, &there, changes);
         }
         None if !powered => *memory = Memory::default(),
-        None if memory.joined => {}
+        None if memory.joined && !scene.fault("agent-restarted") => {}
         None => register(scene, name, changes),
     }
 }

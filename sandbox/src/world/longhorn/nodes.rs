@@ -28,6 +28,7 @@ pub(crate) fn keep(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         }
         match scene.get(&NODES, "", name(&node)) {
             Some(machine) => report(scene, &node, &machine, changes),
+            None if scene.fault("longhorn-node-kept") => {}
             None => {
                 let key = format!("gone/{}", uid_of(&node));
                 if scene.timers.waited(&key, scene.pace.storage_step) && !deleting(&node) {

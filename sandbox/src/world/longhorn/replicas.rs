@@ -68,6 +68,10 @@ pub(crate) fn keep(
     }
     let rebuilding = own.iter().any(|replica| !healthy(replica));
     let idle = text(&volume["spec"]["nodeID"]).is_empty();
+    // A copy goes only once another whole one is there: what leaves is what the new one is built from.
+    if !leaving.is_empty() && own.iter().any(|it| !healthy(it) && !leaves(scene, it)) {
+        return;
+    }
     if rebuilding && !idle && lost.is_empty() {
         return;
     }
@@ -76,6 +80,7 @@ pub(crate) fn keep(
             .first()
             .or(leaving.first())
             .copied()
+            .or_else(|| own.iter().find(|it| struck && is_elsewhere(scene, it)))
             .or_else(|| doubled(own, &nodes))
         {
             changes.push(Change::delete(&LH_REPLICAS, extra));
@@ -108,6 +113,12 @@ fn setting(scene: &Scene<'_>, key: &str) -> String {
         .unwrap_or_default()
 }
 
+/// The copy that goes where a volume is to have its only one on the new node.
+fn is_elsewhere(scene: &Scene<'_>, replica: &Value) -> bool {
+    scene.fault("longhorn-single-copy")
+        && text(&replica["spec"]["nodeID"]) != scene.cast.node.as_str()
+}
+
 /// One of several on a node, or just one.
 fn doubled<'a>(own: &'a [Arc<Value>], nodes: &BTreeMap<String, usize>) -> Option<&'a Arc<Value>> {
     own.iter()
@@ -117,6 +128,9 @@ fn doubled<'a>(own: &'a [Arc<Value>], nodes: &BTreeMap<String, usize>) -> Option
 /// Whether somebody wants the replica away from where it is.
 fn leaves(scene: &Scene<'_>, replica: &Value) -> bool {
     let node = text(&replica["spec"]["nodeID"]);
+    if scene.fault("longhorn-eviction-stuck") {
+        return false;
+    }
     if replica["spec"]["evictionRequested"] == true {
         return true;
     }
@@ -172,7 +186,12 @@ fn live(
     let key = format!("rebuild/{}", uid_of(replica));
     let attached =
         volume["status"]["state"] == "attached" || volume["status"]["state"] == "attaching";
+    // Longhorn attaches a volume by itself as long as a copy of it is to be moved.
     let in_use = !text(&volume["spec"]["nodeID"]).is_empty();
+    let moved = scene
+        .list(&LH_REPLICAS)
+        .iter()
+        .any(|it| it["spec"]["volumeName"] == name(volume) && leaves(scene, it));
     if struck || (!runs && in_use) {
         if !failed {
             changes.push(Change::spec(
@@ -190,8 +209,7 @@ fn live(
     } else if text(&spec["healthyAt"]).is_empty()
         && !(node == scene.cast.node && scene.fault("longhorn-copies-stuck-on-node"))
         && runs
-        && in_use
-        && attached
+        && ((in_use && attached) || moved)
         && scene.timers.waited(&key, scene.pace.storage_step)
     {
         scene.timers.forget(&key);

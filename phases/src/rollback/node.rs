@@ -1,0 +1,494 @@
+//! The Kubernetes node: cordoned, drained, deleted, and its password with it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use checks::{
+    kinds::{NODES, SECRETS},
+    view::View,
+};
+use futures::{FutureExt, future::BoxFuture};
+use k8s_openapi::api::core::v1::{Node, Secret};
+use serde_json::json;
+
+use super::{
+    copies::{Copies, Fate},
+    remove::{self, Removal},
+    seen::{self, Seen},
+};
+use crate::{
+    Act, ActionContext, ActionError, Done, Plan,
+    drain::{self, Judge, PodFate},
+    flux,
+    wait::Look,
+};
+
+const CORDON: &str = "rollback::cordon";
+const DRAIN: &str = "rollback::drain";
+const LABELS: &str = "rollback::restore_labels";
+const DELETE: &str = "rollback::delete_node";
+const PASSWORD: &str = "rollback::node_password";
+
+/// The node as it is now, if it is.
+async fn find(cx: &ActionContext) -> Result<Option<Node>, ActionError> {
+    let view = View::snapshot(cx.checks.view.reader().clone());
+    let found = view.find::<Node>(&NODES, "", cx.checks.node()).await?;
+    Ok(found.map(|one| (*one).clone()))
+}
+
+async fn look(cx: &ActionContext) -> Result<Seen, ActionError> {
+    let view = View::snapshot(cx.checks.view.reader().clone());
+    Ok(Seen::read(&view, &cx.checks.settings).await?)
+}
+
+fn is_cordoned(node: &Node) -> bool {
+    node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true)
+}
+
+fn absent(cx: &ActionContext) -> Done {
+    Done::new(format!("{} is not in the cluster", cx.checks.node()))
+}
+
+/// `rollback::cordon`
+pub(super) struct Cordon;
+
+impl Act for Cordon {
+    fn probe<'a>(
+        &'a self,
+        cx: &'a ActionContext,
+    ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
+        async move {
+            Ok(match find(cx).await? {
+                None => Some(absent(cx)),
+                Some(node) if is_cordoned(&node) => Some(Done::new("it is cordoned already")),
+                Some(_) => None,
+            })
+        }
+        .boxed()
+    }
+
+    fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
+        async move {
+            let name = cx.checks.node();
+            let patch = json!({"spec": {"unschedulable": true}});
+            let mut parts = Vec::new();
+            if find(cx).await?.is_some_and(|node| !is_cordoned(&node)) {
+                let said = super::answered(cx, &NODES, "", name, &patch).await?;
+                parts.push(format!("patch node {name} {patch}{said}"));
+            }
+            Ok(Plan { parts })
+        }
+        .boxed()
+    }
+
+    fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
+        async move {
+            if cx.recorded(CORDON, "before unschedulable").is_none() {
+                cx.journal.record(CORDON, "before unschedulable", "false")?;
+            }
+            let patch = json!({"spec": {"unschedulable": true}});
+            flux::merge_patch(cx, &NODES, "", cx.checks.node(), &patch).await?;
+            Ok(Done::new("no new pods are placed on it"))
+        }
+        .boxed()
+    }
+}
+
+/// `rollback::drain`
+pub(super) struct Drain;
+
+/// The pods that are to be evicted, by name; those that cannot be are an error.
+fn to_evict(cx: &ActionContext, seen: &Seen) -> (Vec<(String, Vec<&'static str>)>, usize) {
+    let settings = &cx.checks.settings;
+    let judge = Judge {
+        budgets: &[],
+        sets: None,
+        consent: &settings.consent,
+        storage: &settings.longhorn.namespace,
+    };
+    let silent = seen.is_silent();
+    let mut pods = Vec::new();
+    let mut ending = 0;
+    for pod in seen.pods.iter() {
+        let name = checks::resources::full_name(&pod.metadata);
+        match judge.fate(pod) {
+            PodFate::Stays => {}
+            PodFate::Ending => {
+                let over = silent && drain::is_overdue(pod, settings.poll.0);
+                ending += usize::from(!over && !drain::is_of_daemonset(pod));
+            }
+            PodFate::Evicted { covered } => pods.push((name, covered)),
+            PodFate::Blocked(_) => pods.push((name, Vec::new())),
+        }
+    }
+    pods.sort();
+    (pods, ending)
+}
+
+impl Act for Drain {
+    fn probe<'a>(
+        &'a self,
+        cx: &'a ActionContext,
+    ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
+        async move {
+            let seen = look(cx).await?;
+            if seen.node().is_none() {
+                return Ok(Some(absent(cx)));
+            }
+            let (pods, ending) = to_evict(cx, &seen);
+            Ok((pods.is_empty() && ending == 0)
+                .then(|| Done::new("no pod is left that has to be evicted")))
+        }
+        .boxed()
+    }
+
+    fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
+        async move {
+            let seen = look(cx).await?;
+            if seen.node().is_none() {
+                return Ok(Plan::default());
+            }
+            let (pods, _) = to_evict(cx, &seen);
+            let parts = pods.into_iter().map(|(name, covered)| {
+                if covered.is_empty() {
+                    format!("evict pod {name}")
+                } else {
+                    format!("evict pod {name}, for good ({})", covered.join(", "))
+                }
+            });
+            Ok(Plan {
+                parts: parts.collect(),
+            })
+        }
+        .boxed()
+    }
+
+    fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
+        async move {
+            let silent = find(cx).await?.is_some_and(|node| seen::is_silent(&node));
+            drain::drain(cx, DRAIN, silent).await
+        }
+        .boxed()
+    }
+}
+
+/// `rollback::restore_labels`
+pub(super) struct Labels;
+
+/// Labels that the onboarding set and that are still as it set them, with what was there before.
+fn changed(cx: &ActionContext, node: &Node) -> BTreeMap<String, Option<String>> {
+    let Some(record) = cx.checks.report.action("join::label") else {
+        return BTreeMap::new();
+    };
+    let there = node.metadata.labels.clone().unwrap_or_default();
+    record
+        .recorded
+        .iter()
+        .filter_map(|(entry, before)| {
+            let key = entry.strip_prefix("before ")?;
+            // The journal of the join writes `absent` where there was none.
+            let before = (before != "absent").then(|| before.clone());
+            (there.get(key) != before.as_ref()).then(|| (key.to_owned(), before))
+        })
+        .collect()
+}
+
+impl Act for Labels {
+    fn probe<'a>(
+        &'a self,
+        cx: &'a ActionContext,
+    ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
+        async move {
+            Ok(match find(cx).await? {
+                None => Some(absent(cx)),
+                Some(node) if changed(cx, &node).is_empty() => {
+                    Some(Done::new("no label of the onboarding is left on it"))
+                }
+                Some(_) => None,
+            })
+        }
+        .boxed()
+    }
+
+    fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
+        async move {
+            let node = cx.checks.node();
+            let parts = find(cx).await?.map(|found| {
+                changed(cx, &found)
+                    .into_iter()
+                    .map(|(key, before)| match before {
+                        Some(value) => format!("label node {node} {key}={value}"),
+                        None => format!("label node {node} {key}-"),
+                    })
+                    .collect()
+            });
+            Ok(Plan {
+                parts: parts.unwrap_or_default(),
+            })
+        }
+        .boxed()
+    }
+
+    fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
+        async move {
+            let Some(node) = find(cx).await? else {
+                return Ok(absent(cx));
+            };
+            let labels = changed(cx, &node);
+            let patch = json!({"metadata": {"labels": labels}});
+            flux::merge_patch(cx, &NODES, "", cx.checks.node(), &patch).await?;
+            let done = Done::new(match labels.len() {
+                1 => "1 label is as it was".to_owned(),
+                count => format!("{count} labels are as they were"),
+            });
+            Ok(labels.into_iter().fold(done, |done, (key, before)| {
+                let before = before.unwrap_or_else(|| "absent".into());
+                done.saw(format!("{key}: {before} ({LABELS})"))
+            }))
+        }
+        .boxed()
+    }
+}
+
+/// `rollback::delete_node`
+pub(super) struct Delete;
+
+/// That nothing would be lost with the node at this very moment.
+fn require_empty(cx: &ActionContext, seen: &Seen) -> Result<(), ActionError> {
+    let (pods, ending) = to_evict(cx, seen);
+    if let Some((name, _)) = pods.first() {
+        return Err(ActionError::new(
+            "NotDrained",
+            format!(
+                "{} pods have to be evicted from {} first, such as {name}",
+                pods.len(),
+                seen.name
+            ),
+        ));
+    }
+    if ending > 0 {
+        let what = format!("{ending} pods of {} are still ending", seen.name);
+        return Err(ActionError::new("NotDrained", what));
+    }
+    let consent = &cx.checks.settings.consent.volumes;
+    let mut copies = Copies::new(&seen.storage, &seen.nodes, &seen.name, false);
+    for replica in seen.storage.on(&seen.name) {
+        let volume = &replica.spec.volume_name;
+        if consent.contains(volume) {
+            continue;
+        }
+        let name = &replica.metadata.name;
+        return Err(match copies.fate(replica) {
+            Fate::Last => ActionError::new(
+                "LastReplica",
+                format!("replica {name} is the last healthy copy of volume {volume}"),
+            ),
+            Fate::Moves { .. } | Fate::Removed { .. } | Fate::Unused => ActionError::new(
+                "ReplicasLeft",
+                format!(
+                    "replica {name} of volume {volume} is still on {}",
+                    seen.name
+                ),
+            ),
+        });
+    }
+    Ok(())
+}
+
+impl Act for Delete {
+    fn probe<'a>(
+        &'a self,
+        cx: &'a ActionContext,
+    ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
+        async move { Ok(find(cx).await?.is_none().then(|| absent(cx))) }.boxed()
+    }
+
+    fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
+        async move {
+            let parts = find(cx).await?.map(|node| {
+                let uid = node.metadata.uid.unwrap_or_default();
+                vec![format!("delete node {} (uid {uid})", cx.checks.node())]
+            });
+            Ok(Plan {
+                parts: parts.unwrap_or_default(),
+            })
+        }
+        .boxed()
+    }
+
+    fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
+        async move {
+            let seen = look(cx).await?;
+            let Some(node) = seen.node() else {
+                return Ok(absent(cx));
+            };
+            require_empty(cx, &seen)?;
+            let name = cx.checks.node();
+            let uid = node.metadata.uid.clone().unwrap_or_default();
+            cx.journal.record(DELETE, "uid", &uid)?;
+            if node.metadata.deletion_timestamp.is_none() {
+                let meant = Removal {
+                    kind: &NODES,
+                    namespace: "",
+                    name,
+                    uid: &uid,
+                    revision: None,
+                };
+                remove::delete(cx, &meant).await?;
+            }
+            let wanted = uid.as_str();
+            let met = flux::wait(cx, DELETE)
+                .until(|| async move {
+                    match cx.checks.view.find::<Node>(&NODES, "", name).await {
+                        Ok(None) => Look::Done(()),
+                        Ok(Some(one)) if one.metadata.uid.as_deref() != Some(wanted) => {
+                            Look::Never(came_back(name))
+                        }
+                        Ok(Some(one)) => {
+                            let held = one.metadata.finalizers.clone().unwrap_or_default();
+                            Look::NotYet(format!("{name} is held by {}", held.join(", ")))
+                        }
+                        Err(error) if error.may_pass() => Look::NotYet(error.to_string()),
+                        Err(error) => Look::Never(ActionError::from(error)),
+                    }
+                })
+                .await;
+            met.map_err(|unmet| {
+                flux::unmet_error(unmet, "NodeHeld", &format!("node {name} did not go"))
+            })?;
+            Ok(Done::new(format!("{name} is deleted")).record("uid", uid))
+        }
+        .boxed()
+    }
+}
+
+/// The agent was started again and has registered anew.
+pub(super) fn came_back(name: &str) -> ActionError {
+    ActionError::new(
+        "NodeCameBack",
+        format!("{name} has registered again: k3s-agent was started on it meanwhile"),
+    )
+    .hint("stop it on the host: systemctl disable --now k3s-agent; then --rollback goes on")
+}
+
+/// `rollback::node_password`
+pub(super) struct Password;
+
+/// The Secret in which the server keeps the node's password, if it is ours to remove: it came with this onboarding, or
+/// its node has gone by this rollback.
+async fn password(cx: &ActionContext) -> Result<Option<Secret>, ActionError> {
+    let view = View::snapshot(cx.checks.view.reader().clone());
+    let name = format!("{}.node-password.k3s", cx.checks.node());
+    if find(cx).await?.is_some() {
+        return Ok(None);
+    }
+    let found = view.find::<Secret>(&SECRETS, "kube-system", &name).await?;
+    let ours = |one: &Secret| {
+        cx.recorded(DELETE, "uid").is_some()
+            || one
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                // Times of objects are whole seconds.
+                .is_some_and(|at| at.0.as_second() >= cx.checks.report.started.as_second())
+    };
+    Ok(found.map(|one| (*one).clone()).filter(ours))
+}
+
+impl Act for Password {
+    fn probe<'a>(
+        &'a self,
+        cx: &'a ActionContext,
+    ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
+        async move {
+            Ok(password(cx)
+                .await?
+                .is_none()
+                .then(|| Done::new("the server keeps no password of it")))
+        }
+        .boxed()
+    }
+
+    fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
+        async move {
+            let view = View::snapshot(cx.checks.view.reader().clone());
+            let name = format!("{}.node-password.k3s", cx.checks.node());
+            let there = view.find::<Secret>(&SECRETS, "kube-system", &name).await?;
+            let parts = there.map(|_| {
+                vec![format!(
+                    "wait until secret kube-system/{name} has gone with the node; delete it after {}",
+                    seconds(patience(cx))
+                )]
+            });
+            Ok(Plan {
+                parts: parts.unwrap_or_default(),
+            })
+        }
+        .boxed()
+    }
+
+    fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
+        async move {
+            let name = format!("{}.node-password.k3s", cx.checks.node());
+            let patience = patience(cx);
+            let until = tokio::time::Instant::now() + patience;
+            let wanted = name.as_str();
+            let mut wait = flux::wait(cx, PASSWORD);
+            wait.deadline = wait.deadline.min(until);
+            let met = wait
+                .until(|| async move {
+                    let found = cx
+                        .checks
+                        .view
+                        .find::<Secret>(&SECRETS, "kube-system", wanted)
+                        .await;
+                    match found {
+                        Ok(None) => Look::Done(()),
+                        Ok(Some(_)) => {
+                            Look::NotYet(format!("secret kube-system/{wanted} is still there"))
+                        }
+                        Err(error) if error.may_pass() => Look::NotYet(error.to_string()),
+                        Err(error) => Look::Never(ActionError::from(error)),
+                    }
+                })
+                .await;
+            match met {
+                Ok(()) => return Ok(Done::new("the server keeps no password of it")),
+                Err(crate::wait::Unmet::Deadline(_)) => {}
+                Err(unmet) => {
+                    return Err(flux::unmet_error(
+                        unmet,
+                        "PasswordLeft",
+                        "its password is left",
+                    ));
+                }
+            }
+            let Some(secret) = password(cx).await? else {
+                return Ok(Done::new("the server keeps no password of it"));
+            };
+            let uid = secret.metadata.uid.unwrap_or_default();
+            let meant = Removal {
+                kind: &SECRETS,
+                namespace: "kube-system",
+                name: &name,
+                uid: &uid,
+                revision: None,
+            };
+            remove::delete(cx, &meant).await?;
+            Ok(Done::new(format!(
+                "secret kube-system/{name} was still there after {} and is deleted",
+                seconds(patience)
+            ))
+            .warn("PasswordDeleted"))
+        }
+        .boxed()
+    }
+}
+
+/// How long things may take to go by themselves: a minute, and in a sandbox thirty beats of it.
+pub(super) fn patience(cx: &ActionContext) -> Duration {
+    cx.checks.settings.poll.0 * 30
+}
+
+fn seconds(long: Duration) -> String {
+    format!("{:.0} s", long.as_secs_f64().max(1.0))
+}
