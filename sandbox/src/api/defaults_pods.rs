@@ -99,36 +99,11 @@ fn container(container: &mut Value) {
         probe(&mut container[name]);
     }
     for name in ["postStart", "preStop"] {
-        if let Some(action) = container.pointer_mut(&format!("/lifecycle/{name}/httpGet")) {
-            http_get(action);
-        }
+        http_get(&mut container["lifecycle"][name]["httpGet"]);
     }
     for variable in container["env"].as_array_mut().into_iter().flatten() {
         if variable["valueFrom"]["fieldRef"].is_object() {
             default(&mut variable["valueFrom"]["fieldRef"], "apiVersion", "v1");
-        }
-    }
-}
-
-/// What the statuses of containers always show, and the addresses of the pod as a list.
-pub(super) fn pod_status(status: &mut Value) {
-    for list in [
-        "containerStatuses",
-        "initContainerStatuses",
-        "ephemeralContainerStatuses",
-    ] {
-        let all = status.get_mut(list).and_then(Value::as_array_mut);
-        for one in all.into_iter().flatten() {
-            default(one, "state", json!({}));
-            default(one, "lastState", json!({}));
-            default(one, "image", "");
-            default(one, "imageID", "");
-        }
-    }
-    for (one, list) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
-        let address = status[one].clone();
-        if address.is_string() {
-            default(status, list, json!([{ "ip": address }]));
         }
     }
 }

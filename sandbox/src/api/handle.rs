@@ -12,7 +12,7 @@ use super::{
     delete::{self, DeleteOptions, Deleted},
     discovery,
     form::{self, Form},
-    longhorn_guard, node_restriction, patch, plain, proxy,
+    longhorn_guard, node_restriction, options, patch, plain, proxy,
     rbac::{self, Attributes},
     read,
     refusal::Refusal,
@@ -159,7 +159,11 @@ async fn serve(
         return plain::answer(core, call);
     }
     if !form::acceptable(&call.accept) {
-        return Err(Refusal::not_acceptable());
+        return Ok(Answer::raw(
+            406,
+            "text/plain; charset=utf-8",
+            form::NOT_ACCEPTABLE.into(),
+        ));
     }
     if !discovery::aggregated(core, &call.group, &call.version)? {
         return Ok(not_served());
