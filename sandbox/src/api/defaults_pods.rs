@@ -108,6 +108,29 @@ fn container(container: &mut Value) {
     }
 }
 
+/// What the statuses of containers always show, and the addresses of the pod as a list.
+pub(super) fn pod_status(status: &mut Value) {
+    for list in [
+        "containerStatuses",
+        "initContainerStatuses",
+        "ephemeralContainerStatuses",
+    ] {
+        let all = status.get_mut(list).and_then(Value::as_array_mut);
+        for one in all.into_iter().flatten() {
+            default(one, "state", json!({}));
+            default(one, "lastState", json!({}));
+            default(one, "image", "");
+            default(one, "imageID", "");
+        }
+    }
+    for (one, list) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
+        let address = status[one].clone();
+        if address.is_string() {
+            default(status, list, json!([{ "ip": address }]));
+        }
+    }
+}
+
 fn probe(probe: &mut Value) {
     if !probe.is_object() {
         return;
