@@ -52,8 +52,11 @@ pub struct Options {
 /// addresses of pods (10.42.0.0/16) have to lead to this process, as a local route of a network namespace does.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// A kubeconfig with every right.
+    /// The kubeconfig of the cluster's administrator: what [`crate::Sandbox::kubeconfig`] is a copy of.
     pub kubeconfig: PathBuf,
+    /// The kubeconfig of the machines, with every right. Another user than the administrator, if requests are to be
+    /// told apart.
+    pub machines: PathBuf,
     /// The InternalIP of the control-plane node. Not of 127.0.0.0/8: a real API server refuses those.
     pub control_plane_ip: Ipv4Addr,
     /// The InternalIP of the new node.

@@ -27,6 +27,9 @@ use processes::{Processes, Program};
 /// The variable that names the folder of the programs.
 pub const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
+/// Who the controllers and the machines are.
+const PROGRAMS: &str = "test-programs";
+
 /// How long the API server may take until it is ready. A busy machine of two cores needs some 20 s.
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -126,9 +129,13 @@ impl ControlPlane {
         }
         let url = format!("https://127.0.0.1:{port}");
         let path = |name: &str| root.path().join(name).display().to_string();
-        let kubeconfig = kubeconfig(&url, &authority);
-        write_private(&root.path().join("kubeconfig"), &kubeconfig)
-            .map_err(failed("kubeconfig"))?;
+        for (name, user) in [
+            ("kubeconfig", &authority.admin),
+            ("kubeconfig-programs", &authority.programs),
+        ] {
+            let text = kubeconfig(&url, &authority, user);
+            write_private(&root.path().join(name), &text).map_err(failed("kubeconfig"))?;
+        }
 
         let mut programs = vec![
             Program::new(assets, "etcd", root.path())
@@ -175,7 +182,7 @@ impl ControlPlane {
                         Program::new(assets, "kube-controller-manager", root.path()),
                         machines,
                     )
-                    .flag("kubeconfig", path("kubeconfig"))
+                    .flag("kubeconfig", path("kubeconfig-programs"))
                     .flag("leader-elect", "false")
                     .flag("secure-port", "0")
                     .flag("root-ca-file", path("ca.crt"))
@@ -184,7 +191,7 @@ impl ControlPlane {
                         path("service-account.key"),
                     ),
                     Program::new(assets, "kube-scheduler", root.path())
-                        .flag("kubeconfig", path("kubeconfig"))
+                        .flag("kubeconfig", path("kubeconfig-programs"))
                         .flag("leader-elect", "false")
                         .flag("secure-port", "0"),
                 ]
@@ -232,6 +239,12 @@ impl ControlPlane {
         self.root.path().join("kubeconfig")
     }
 
+    /// The kubeconfig of the cluster's own programs: an administrator whose requests are not in the audit log.
+    #[must_use]
+    pub fn programs_kubeconfig(&self) -> PathBuf {
+        self.root.path().join("kubeconfig-programs")
+    }
+
     /// Where the API server listens, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -267,7 +280,12 @@ impl ControlPlane {
     /// # Errors
     /// The kubeconfig does not make a client.
     pub async fn admin(&self) -> Result<Client, ControlPlaneError> {
-        client(&kubeconfig(&self.url, &self.authority)).await
+        client(&kubeconfig(
+            &self.url,
+            &self.authority,
+            &self.authority.admin,
+        ))
+        .await
     }
 
     /// A client of a user without any right, named `eve`, of the group `team`.
@@ -293,8 +311,7 @@ fn api_server(program: Program, root: &Path, machines: bool) -> std::io::Result<
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
         "rules": [
             // The cluster's own programs ask all the time, and nobody counts that.
-            {"level": "None", "userGroups": ["system:nodes"]},
-            {"level": "None", "users": ["system:apiserver"]},
+            {"level": "None", "users": [PROGRAMS, "system:apiserver"]},
             // Whether a deletion is a dry run stands in its body.
             {"level": "Request", "verbs": ["delete", "deletecollection"]},
             {"level": "Request", "resources": [{"group": "", "resources": ["pods/eviction"]}]},
@@ -340,10 +357,10 @@ async fn client(kubeconfig: &str) -> Result<Client, ControlPlaneError> {
     Client::try_from(config).map_err(|error| failed(&error))
 }
 
-fn kubeconfig(url: &str, authority: &Authority) -> String {
+fn kubeconfig(url: &str, authority: &Authority, (certificate, key): &(String, String)) -> String {
     let user = json!({
-        "client-certificate-data": certificates::base64(&authority.admin.0),
-        "client-key-data": certificates::base64(&authority.admin.1),
+        "client-certificate-data": certificates::base64(certificate),
+        "client-key-data": certificates::base64(key),
     });
     kubeconfig_of(url, authority, &user)
 }

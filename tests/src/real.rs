@@ -145,6 +145,7 @@ impl Real {
             dir: Some(self.world()),
             server: Some(Server {
                 kubeconfig: self.plane.kubeconfig(),
+                machines: self.plane.programs_kubeconfig(),
                 control_plane_ip: network::CONTROL_PLANE,
                 node_ip: network::NODE,
                 definitions: definitions(),

@@ -13,6 +13,8 @@ pub(super) struct Authority {
     server: (String, String),
     /// Certificate and key of an administrator.
     pub(super) admin: (String, String),
+    /// Certificate and key of the cluster's own programs, whose requests nobody counts.
+    pub(super) programs: (String, String),
     /// Private and public key that sign and prove the tokens of service accounts.
     service_account: (String, String),
     /// The token of a user without any right.
@@ -50,6 +52,9 @@ impl Authority {
         let mut params = named("test-admin", Some("system:masters"));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let admin = signed(params, &issuer)?;
+        let mut params = named(super::PROGRAMS, Some("system:masters"));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let programs = signed(params, &issuer)?;
 
         let key = KeyPair::generate()?;
         // As unguessable as a key, since it is one.
@@ -58,6 +63,7 @@ impl Authority {
             ca,
             server,
             admin,
+            programs,
             service_account: (key.serialize_pem(), key.public_key_pem()),
             tokens: format!("{eve},eve,eve,\"team\"\n"),
             eve,

@@ -90,6 +90,8 @@ pub(crate) fn provision(scene: &Scene<'_>, changes: &mut Vec<Change>) {
                 bytes(size),
                 replicas,
             )));
+            // Longhorn's webhook may not be there yet: a claim is not served before there is a volume.
+            continue;
         }
         if scene.get(&VOLUMES, "", &volume).is_none() {
             changes.push(Change::Create(persistent_volume(

@@ -126,7 +126,7 @@ pub(crate) async fn start(
 async fn client(server: &Server) -> Result<Client, SandboxError> {
     let cannot = trouble("has no client for the API server");
     let config =
-        kube::config::Kubeconfig::read_from(&server.kubeconfig).map_err(|error| cannot(&error))?;
+        kube::config::Kubeconfig::read_from(&server.machines).map_err(|error| cannot(&error))?;
     let mut config =
         kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default())
             .await
