@@ -61,6 +61,8 @@ pub struct Server {
     pub control_plane_ip: Ipv4Addr,
     /// The InternalIP of the new node.
     pub node_ip: Ipv4Addr,
+    /// The third octet of the first pod range, so that clusters that share a network share no address of a pod.
+    pub first_range: u8,
     /// A folder of the real CustomResourceDefinitions as YAML files. What is not in it comes from the sandbox's own.
     pub definitions: Option<PathBuf>,
     /// The audit log of the API server, one JSON event a line: where [`crate::Sandbox::requests`] comes from.

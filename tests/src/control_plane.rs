@@ -11,7 +11,7 @@ pub(crate) mod snapshot;
 use std::{
     fs,
     io::Write as _,
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -51,10 +51,10 @@ pub enum Parts {
     Server,
     /// Also kube-controller-manager and kube-scheduler, when they are in the folder.
     All,
-    /// All of them, set up for machines that have the addresses of [`network`]: the API server listens on the
-    /// control-plane node's address too, sends requests for nodes and Services to their own addresses, and writes an
+    /// All of them, set up for machines that have these addresses: the API server listens on the control-plane node's,
+    /// sends requests for nodes and Services to their own addresses, and writes an
     /// audit log; the controllers wait shorter than they do elsewhere.
-    Machines,
+    Machines(network::Place),
 }
 
 /// A running control plane.
@@ -119,15 +119,21 @@ impl ControlPlane {
             .tempdir()
             .map_err(failed("temporary folder"))?;
         let [etcd, peer, free] = free_ports().map_err(failed("free ports"))?;
-        let machines = parts == Parts::Machines;
+        let machines = match parts {
+            Parts::Machines(place) => Some(place),
+            Parts::Server | Parts::All => None,
+        };
         // In a network of its own every port is free, and agents join at this one.
-        let port = if machines { 6443 } else { free };
+        let (host, port) = match machines {
+            Some(place) => (place.control_plane(), 6443),
+            None => (Ipv4Addr::LOCALHOST, free),
+        };
         let authority = Authority::new()
             .map_err(|error| ControlPlaneError::new(format!("has no certificates: {error}")))?;
         for (name, text) in authority.files() {
             write_private(&root.path().join(name), text).map_err(failed(name))?;
         }
-        let url = format!("https://127.0.0.1:{port}");
+        let url = format!("https://{host}:{port}");
         let path = |name: &str| root.path().join(name).display().to_string();
         for (name, user) in [
             ("kubeconfig", &authority.admin),
@@ -180,7 +186,7 @@ impl ControlPlane {
                 [
                     controllers(
                         Program::new(assets, "kube-controller-manager", root.path()),
-                        machines,
+                        machines.is_some(),
                     )
                     .flag("kubeconfig", path("kubeconfig-programs"))
                     .flag("leader-elect", "false")
@@ -299,14 +305,18 @@ impl ControlPlane {
 }
 
 /// Where it listens, and whom it asks.
-fn api_server(program: Program, root: &Path, machines: bool) -> std::io::Result<Program> {
-    if !machines {
+fn api_server(
+    program: Program,
+    root: &Path,
+    machines: Option<network::Place>,
+) -> std::io::Result<Program> {
+    let Some(place) = machines else {
         return Ok(program
             .flag("bind-address", "127.0.0.1")
             .flag("advertise-address", "127.0.0.1")
             // An EndpointSlice may not hold a loopback address, so the Service `kubernetes` has no endpoint here.
             .flag("endpoint-reconciler-type", "none"));
-    }
+    };
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
         "rules": [
@@ -322,8 +332,8 @@ fn api_server(program: Program, root: &Path, machines: bool) -> std::io::Result<
     write_private(&file, &policy.to_string())?;
     let path = |name: &str| root.join(name).display().to_string();
     Ok(program
-        .flag("bind-address", "0.0.0.0")
-        .flag("advertise-address", network::CONTROL_PLANE.to_string())
+        .flag("bind-address", place.control_plane().to_string())
+        .flag("advertise-address", place.control_plane().to_string())
         .flag("enable-aggregator-routing", "true")
         .flag("kubelet-preferred-address-types", "InternalIP")
         .flag("audit-policy-file", path("audit-policy.json"))

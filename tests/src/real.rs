@@ -1,8 +1,8 @@
-//! One real control plane for many tests.
+//! A few real control planes for many tests.
 //!
-//! A process that says [`choose`] gets worlds on it from [`crate::TestEnvironment::at`], with the same methods as on
-//! the sandbox. One test at a time has it; each begins with exactly the objects, and the repository, that the stage
-//! begins with.
+//! A process that says [`choose`] gets worlds on them from [`crate::TestEnvironment::at`], with the same methods as on
+//! the sandbox. One test at a time has one of them; each begins with exactly the objects, and the repository, that the
+//! stage begins with.
 
 use std::{
     collections::BTreeMap,
@@ -10,16 +10,20 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{
-        Arc, Mutex, PoisonError,
+        Condvar, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use sandbox::{Options, Sandbox, Server, Speed, Stage};
 use tempfile::TempDir;
-use tokio::{runtime::Runtime, sync::OwnedMutexGuard};
+use tokio::runtime::Runtime;
 
-use crate::control_plane::{ControlPlane, Parts, network, snapshot::Snapshot};
+use crate::control_plane::{
+    ControlPlane, Parts,
+    network::{self, Place},
+    snapshot::Snapshot,
+};
 
 /// Limits of a run in a test, as arguments; arguments that come later win.
 pub const LIMITS: [&str; 18] = [
@@ -44,7 +48,10 @@ pub const LIMITS: [&str; 18] = [
 ];
 
 static CHOSEN: AtomicBool = AtomicBool::new(false);
-static REAL: Mutex<Option<Arc<Real>>> = Mutex::new(None);
+/// Those that no test has now, and the places where there is room for one more.
+static IDLE: LazyLock<Mutex<(Vec<Real>, Vec<Place>)>> =
+    LazyLock::new(|| Mutex::new((Vec::new(), Place::all().collect())));
+static BACK: Condvar = Condvar::new();
 
 /// From now on worlds of this process stand on a real control plane, which starts with the first of them.
 pub fn choose() {
@@ -57,16 +64,44 @@ pub fn is_chosen() -> bool {
     CHOSEN.load(Ordering::Relaxed)
 }
 
-/// Ends the control plane, if one was started.
+/// Ends the control planes that were started, when every test has ended.
 pub fn end() {
-    let held = REAL.lock().unwrap_or_else(PoisonError::into_inner).take();
-    drop(held);
+    let idle = std::mem::take(&mut idle().0);
+    drop(idle);
 }
 
-/// The right to use the control plane, until it is dropped.
-pub struct Turn {
-    _real: Arc<Real>,
-    _held: OwnedMutexGuard<()>,
+fn idle() -> MutexGuard<'static, (Vec<Real>, Vec<Place>)> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A place that is free again when no control plane starts there.
+struct Room(Option<Place>);
+
+impl Room {
+    fn taken(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(place) = self.0.take() {
+            idle().1.push(place);
+            BACK.notify_one();
+        }
+    }
+}
+
+/// A control plane that one test has, until this is dropped.
+pub struct Turn(Option<Real>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(real) = self.0.take() {
+            idle().0.push(real);
+            BACK.notify_one();
+        }
+    }
 }
 
 struct Beginning {
@@ -78,8 +113,8 @@ struct Real {
     /// Ends before the folder goes.
     plane: ControlPlane,
     runtime: Runtime,
-    beginnings: Mutex<BTreeMap<&'static str, Beginning>>,
-    turns: Arc<tokio::sync::Mutex<()>>,
+    place: Place,
+    beginnings: BTreeMap<&'static str, Beginning>,
     root: TempDir,
 }
 
@@ -91,27 +126,41 @@ fn name(stage: Stage) -> &'static str {
     }
 }
 
-/// Waits for the control plane, and makes it hold what this stage begins with.
+/// Waits for a control plane, and makes it hold what this stage begins with.
 ///
 /// # Panics
 /// It does not start, or does not become what it should.
 pub(crate) fn turn(stage: Stage) -> (Turn, Options) {
-    let real = {
-        let mut there = REAL.lock().unwrap_or_else(PoisonError::into_inner);
-        there.get_or_insert_with(|| Arc::new(Real::start())).clone()
+    let mut there = idle();
+    let real = loop {
+        if let Some(real) = there.0.pop() {
+            break Some(real);
+        }
+        if !there.1.is_empty() {
+            break None;
+        }
+        there = BACK.wait(there).unwrap_or_else(PoisonError::into_inner);
     };
-    let held = real.runtime.block_on(real.turns.clone().lock_owned());
+    let real = real.map_or_else(
+        || {
+            let place = there.1.pop().expect("a place, as was seen");
+            drop(there);
+            let room = Room(Some(place));
+            let real = Real::start(place);
+            room.taken();
+            real
+        },
+        |real| real,
+    );
+    let mut turn = Turn(Some(real));
+    let real = turn.0.as_mut().expect("the one that was put there");
     real.begin(stage);
     let options = real.options(stage);
-    let turn = Turn {
-        _real: real,
-        _held: held,
-    };
     (turn, options)
 }
 
 impl Real {
-    fn start() -> Self {
+    fn start(place: Place) -> Self {
         assert!(
             network::is_own(),
             "machines on a real control plane need a network of their own"
@@ -121,12 +170,12 @@ impl Real {
             .enable_all()
             .build()
             .expect("a runtime");
-        let plane = runtime.block_on(ControlPlane::start(Parts::Machines));
+        let plane = runtime.block_on(ControlPlane::start(Parts::Machines(place)));
         Self {
             plane: plane.expect("a control plane"),
             runtime,
-            beginnings: Mutex::default(),
-            turns: Arc::default(),
+            place,
+            beginnings: BTreeMap::new(),
             root: tempfile::Builder::new()
                 .prefix("onboarding-real-")
                 .tempdir()
@@ -146,8 +195,9 @@ impl Real {
             server: Some(Server {
                 kubeconfig: self.plane.kubeconfig(),
                 machines: self.plane.programs_kubeconfig(),
-                control_plane_ip: network::CONTROL_PLANE,
-                node_ip: network::NODE,
+                control_plane_ip: self.place.control_plane(),
+                node_ip: self.place.node(),
+                first_range: self.place.first_range(),
                 definitions: definitions(),
                 audit_log: Some(self.plane.audit_log()),
                 audit_from: fs::metadata(self.plane.audit_log()).map_or(0, |file| file.len()),
@@ -158,13 +208,9 @@ impl Real {
 
     /// Makes objects and folder as they are at the beginning of this stage; the first time by letting the machines
     /// bring the cluster there.
-    fn begin(&self, stage: Stage) {
-        let mut known = self
-            .beginnings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !known.contains_key(name(stage)) {
-            if let Some(before) = known.get(name(Stage::New)) {
+    fn begin(&mut self, stage: Stage) {
+        if !self.beginnings.contains_key(name(stage)) {
+            if let Some(before) = self.beginnings.get(name(Stage::New)) {
                 self.put_back(before);
             }
             let made = self.runtime.block_on(async {
@@ -176,10 +222,11 @@ impl Real {
             let objects = self.runtime.block_on(self.plane.take()).expect("objects");
             let folder = self.root.path().join(name(stage));
             copy(&self.world(), &folder);
-            known.insert(name(stage), Beginning { objects, folder });
+            self.beginnings
+                .insert(name(stage), Beginning { objects, folder });
             return;
         }
-        self.put_back(&known[name(stage)]);
+        self.put_back(&self.beginnings[name(stage)]);
     }
 
     fn put_back(&self, beginning: &Beginning) {

@@ -44,6 +44,8 @@ pub(crate) struct Cast {
 pub(crate) struct Outside {
     /// The version that its kubelets say, such as `v1.36.3+k3s1`.
     pub(crate) version: String,
+    /// The third octet of the first pod range.
+    pub(crate) first_range: u8,
     /// Where Flux reads what people push to [`Cast::remote`].
     pub(crate) repository: PathBuf,
 }

@@ -44,9 +44,11 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names = vec![
             SanType::IpAddress([127, 0, 0, 1].into()),
-            SanType::IpAddress(super::network::CONTROL_PLANE.into()),
             SanType::DnsName("localhost".try_into()?),
         ];
+        let places = super::network::Place::all().map(|place| place.control_plane().into());
+        let places = places.map(SanType::IpAddress);
+        params.subject_alt_names.extend(places);
         let server = signed(params, &issuer)?;
 
         let mut params = named("test-admin", Some("system:masters"));

@@ -11,20 +11,48 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The InternalIP of the control-plane node.
-pub const CONTROL_PLANE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
-/// The InternalIP of the new node.
-pub const NODE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+/// How many clusters have room in one such network.
+pub const PLACES: u8 = 2;
+
+/// The addresses of one cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u8);
+
+impl Place {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..PLACES).map(Self)
+    }
+
+    /// The InternalIP of the control-plane node, where the API server listens.
+    #[must_use]
+    pub const fn control_plane(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 99, self.0, 1)
+    }
+
+    /// The InternalIP of the new node.
+    #[must_use]
+    pub const fn node(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 99, self.0, 2)
+    }
+
+    /// The third octet of its first pod range: one address leads to one pod.
+    #[must_use]
+    pub const fn first_range(self) -> u8 {
+        self.0 * 64
+    }
+}
 
 /// Set in the process that is in the namespace.
 const INSIDE: &str = "ONBOARDING_TEST_NETWORK";
 
 /// The commands that make the addresses usable, for `sh`.
 fn script() -> String {
-    format!(
-        "ip link set lo up && ip addr add {CONTROL_PLANE}/32 dev lo && ip addr add {NODE}/32 dev lo \
-         && ip route add local 10.42.0.0/16 dev lo"
-    )
+    let mut script = "ip link set lo up && ip route add local 10.42.0.0/16 dev lo".to_owned();
+    for address in Place::all().flat_map(|place| [place.control_plane(), place.node()]) {
+        script.push_str(&format!(" && ip addr add {address}/32 dev lo"));
+    }
+    script
 }
 
 /// Starts this process again, with the same arguments, in a network namespace of its own. Returns only when it is in

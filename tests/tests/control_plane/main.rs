@@ -80,13 +80,25 @@ const ON_BOTH: &[(&str, Bodies)] = &[
     ("fixes", fixes::ON_BOTH),
     ("stories", stories::ON_BOTH),
     ("interrupted", interrupted::ON_BOTH),
+    (
+        "pre",
+        &[(
+            "phase_pre_passes_on_a_whole_cluster",
+            pre::passes_on_a_whole_cluster,
+        )],
+    ),
 ];
 
 /// Why there are no machines on a real control plane here; asked by faults, which are given as functions.
 static LONELY: OnceLock<String> = OnceLock::new();
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        // More would only wait for a control plane.
+        let most = usize::from(network::PLACES);
+        arguments.test_threads.get_or_insert(most);
+    }
     let absent = tests::control_plane::assets().err();
     // Before anything else runs: a process goes into a network of its own as a whole.
     let lonely = match &absent {

@@ -1,4 +1,7 @@
-//! `--phase pre` against a cluster that has nothing but Kubernetes: every check can tell, and few requests are sent.
+//! `--phase pre` against a real API server, with nothing but Kubernetes and with everything: every check can tell, and
+//! few requests are sent.
+
+use std::path::Path;
 
 use libtest_mimic::Completion;
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
@@ -12,10 +15,24 @@ use crate::{Outcome, block_on};
 /// More than this would be felt by a real control plane.
 const REQUESTS: u64 = 40;
 
+/// On one that has nothing the phase cannot pass: what counts is that it was decided.
 pub(crate) fn decides_every_check() -> Outcome {
     let plane = block_on(async { Ok(ControlPlane::start(Parts::Server).await?) })?;
     let environment = TestEnvironment::without_cluster();
-    let kubeconfig = plane.kubeconfig().display().to_string();
+    judge(&environment, &plane.kubeconfig(), 1)
+}
+
+/// With nodes, Flux, Longhorn and monitoring it passes.
+pub(crate) fn passes_on_a_whole_cluster() {
+    let environment = TestEnvironment::new();
+    let judged = judge(&environment, &environment.sandbox().kubeconfig(), 0);
+    if let Err(failed) = judged {
+        panic!("{}", failed.message().unwrap_or_default());
+    }
+}
+
+fn judge(environment: &TestEnvironment, kubeconfig: &Path, exit: i32) -> Outcome {
+    let kubeconfig = kubeconfig.display().to_string();
     let mut arguments = vec![
         "--kubeconfig",
         &kubeconfig,
@@ -28,8 +45,7 @@ pub(crate) fn decides_every_check() -> Outcome {
     arguments.extend(["--junit", &report]);
     let folders = environment.folders();
     arguments.extend(folders.iter().map(String::as_str));
-    // The cluster has no node, so the phase cannot pass: what counts is that it was decided.
-    let _ = environment.harness(&arguments).exits(1);
+    let _ = environment.harness(&arguments).exits(exit);
     let xml = std::fs::read_to_string(&report)?;
     let report = Report::deserialize_from_str(&xml)?;
     let suite = report

@@ -170,7 +170,9 @@ fn free_range(scene: &Scene<'_>) -> String {
         .map(|node| text(&node["spec"]["podCIDR"]).to_owned())
         .collect();
     let prefix = CLUSTER_CIDR.split(".0.0").next().unwrap_or_default();
-    (0..=255)
+    let outside = scene.cast.outside.as_ref();
+    let first = outside.map_or(0, |outside| outside.first_range);
+    (first..=255)
         .map(|third| format!("{prefix}.{third}.0/24"))
         .find(|range| !taken.contains(range))
         .unwrap_or_default()

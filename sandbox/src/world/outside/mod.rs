@@ -179,6 +179,7 @@ async fn cast(
         remote: format!("http://{}:{GIT_PORT}/remote.git", server.control_plane_ip),
         outside: Some(Outside {
             version: format!("{release}+k3s1"),
+            first_range: server.first_range,
             repository: places.remote.clone(),
         }),
     })
