@@ -180,6 +180,10 @@ impl TestEnvironment {
     pub fn fault(&self, name: &str, on: bool) {
         let switched = self.runtime.block_on(self.sandbox().set_fault(name, on));
         switched.expect("the fault is switched");
+        if self.is_real() {
+            // What follows goes through controllers that are not ours before it can be seen.
+            self.runtime.block_on(tokio::time::sleep(real::SETTLES));
+        }
     }
 
     /// The program with this environment and nothing of the person's who runs the test.

@@ -13,6 +13,7 @@ use std::{
         Condvar, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use sandbox::{Options, Sandbox, Server, Speed, Stage};
@@ -46,6 +47,9 @@ pub const LIMITS: [&str; 18] = [
     "--timeout",
     "health=60s",
 ];
+
+/// What the real controllers need until a fault has been seen by the last of them.
+pub const SETTLES: Duration = Duration::from_millis(1500);
 
 static CHOSEN: AtomicBool = AtomicBool::new(false);
 /// Those that no test has now, and the places where there is room for one more.
@@ -141,17 +145,20 @@ pub(crate) fn turn(stage: Stage) -> (Turn, Options) {
         }
         there = BACK.wait(there).unwrap_or_else(PoisonError::into_inner);
     };
-    let real = real.map_or_else(
-        || {
+    let real = match real {
+        Some(real) => {
+            drop(there);
+            real
+        }
+        None => {
             let place = there.1.pop().expect("a place, as was seen");
             drop(there);
             let room = Room(Some(place));
             let real = Real::start(place);
             room.taken();
             real
-        },
-        |real| real,
-    );
+        }
+    };
     let mut turn = Turn(Some(real));
     let real = turn.0.as_mut().expect("the one that was put there");
     real.begin(stage);
