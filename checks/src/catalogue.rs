@@ -185,4 +185,66 @@ mod tests {
             }
         }
     }
+
+    /// Reasons that no test and no row of the fault table gives yet. A reason that is tested must leave this list.
+    const UNTESTED: &[&str] = &[];
+
+    /// The text of every source file of this crate: the part that is built, and the part that tests.
+    fn sources() -> (String, String) {
+        let (mut built, mut tests) = (String::new(), String::new());
+        let mut open = vec![std::path::PathBuf::from(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src"
+        ))];
+        while let Some(path) = open.pop() {
+            if path.is_dir() {
+                let entries = std::fs::read_dir(&path).unwrap();
+                open.extend(entries.map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let whole =
+                path.to_string_lossy().contains("/tests") || path.ends_with("every_kind.rs");
+            let at = if whole {
+                0
+            } else {
+                text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len())
+            };
+            built.push_str(&text[..at]);
+            tests.push_str(&text[at..]);
+        }
+        (built, tests)
+    }
+
+    #[test]
+    fn every_reason_is_given_by_a_test_or_a_fault() {
+        let (_, mut tests) = sources();
+        let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests");
+        for file in ["faults.table", "tests/faults/rows.rs"] {
+            let text = std::fs::read_to_string(format!("{beside}/{file}")).unwrap();
+            // In the table reasons are words; in tests they stand in quotes.
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+            tests.extend(words.map(|word| format!("\"{word}\" ")));
+        }
+        // What the engine itself says is tested there.
+        let of_the_engine = [
+            "Blocked",
+            "CouldNotDecide",
+            "NeedsAction",
+            "NotAppliedInDryRun",
+            "Panicked",
+            "ValidationSkipped",
+        ];
+        let declared: std::collections::BTreeSet<&str> = all()
+            .flat_map(|check| check.reasons)
+            .chain(crate::COMMON_REASONS)
+            .map(|reason| reason.code)
+            .collect();
+        let untested: Vec<&str> = declared
+            .into_iter()
+            .filter(|code| !of_the_engine.contains(code))
+            .filter(|code| !tests.contains(&format!("\"{code}\"")))
+            .collect();
+        assert_eq!(untested, UNTESTED, "left: reasons that nothing gives");
+    }
 }

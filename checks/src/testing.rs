@@ -3,7 +3,7 @@
 //! It answers lists, single objects, discovery and raw paths, and nothing else: what a check makes of given objects is
 //! tested here; whether real programs make such objects is tested on the sandbox and on a real control plane.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
@@ -28,6 +28,8 @@ pub(crate) struct Fixture {
     reviews: BTreeMap<String, Value>,
     forbidden: Vec<String>,
     headers: Vec<(String, String)>,
+    unreachable: Vec<String>,
+    pause: std::time::Duration,
 }
 
 impl Fixture {
@@ -59,6 +61,18 @@ impl Fixture {
         self
     }
 
+    /// Refuses the connection for every path that contains this text.
+    pub(crate) fn unreachable(mut self, part: &str) -> Self {
+        self.unreachable.push(part.into());
+        self
+    }
+
+    /// Answers after this long.
+    pub(crate) fn slow(mut self, pause: std::time::Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
     /// Puts a header on every answer.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
@@ -86,13 +100,20 @@ impl Fixture {
         let service = service_fn(move |request: Request<Body>| {
             let fixture = Arc::clone(&fixture);
             async move {
+                let whole = request.uri().to_string();
+                if fixture.unreachable.iter().any(|part| whole.contains(part)) {
+                    return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+                }
+                if !fixture.pause.is_zero() {
+                    tokio::time::sleep(fixture.pause).await;
+                }
                 let (status, body) = fixture.answer(&request);
                 let mut response = Response::builder().status(status);
                 for (name, value) in &fixture.headers {
                     response = response.header(name, value);
                 }
                 let response = response.body(Body::from(body.into_bytes()));
-                Ok::<_, Infallible>(response.unwrap())
+                Ok(response.unwrap())
             }
         });
         let client = Client::new(service, "default");

@@ -2,7 +2,10 @@
 
 mod folded;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use reports::model::{
     ActionState, Case, Kind, Mode, Outcome, Phase, PhaseReport, PhaseState, Report, SCHEMA,
@@ -141,10 +144,11 @@ impl Summary<'_> {
             .duration()
             .map(|took| format!(" after {}", duration(took.unsigned_abs())))
             .unwrap_or_default();
-        let blocked: usize = causes.iter().map(|one| one.blocks.len()).sum();
+        // What waits for two causes is blocked once.
+        let blocked: BTreeSet<&String> = causes.iter().flat_map(|one| &one.blocks).collect();
         let mut parts = vec![count(causes.len(), "cause")];
-        if blocked > 0 {
-            parts.push(format!("{blocked} blocked"));
+        if !blocked.is_empty() {
+            parts.push(format!("{} blocked", blocked.len()));
         }
         let heading = format!("{} FAILED{took}", phase.phase.name());
         lines.push(format!("{} · {}", look.bad(&heading), parts.join(", ")));

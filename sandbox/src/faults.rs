@@ -7,6 +7,9 @@ pub struct Fault {
     pub name: &'static str,
     /// What happens in the world, in one sentence.
     pub what: &'static str,
+    /// Whether it is a matter of objects and of programs that write objects, so that it can come about on a real
+    /// control plane too; not so for trouble of the API server itself, on the wire, behind a proxy, or in git.
+    pub objects: bool,
 }
 
 /// Every fault that the sandbox knows. "The new node" is the one that joins.
@@ -44,31 +47,59 @@ const BEYOND: &[(&[&str], &str)] = &[
         "trouble on the wire to the API server",
     ),
     (
-        &["datastore-unhealthy", "apiserver-not-ready"],
+        &[
+            "datastore-unhealthy",
+            "datastore-lost",
+            "apiserver-not-ready",
+            "api-certificate-ends",
+            "server-clock-ahead",
+            "server-version-unknown",
+        ],
         "the health of the API server itself",
+    ),
+    (
+        &[
+            "flux-definitions-gone",
+            "longhorn-definitions-gone",
+            "rights-reduced",
+        ],
+        "what the API server serves, and to whom",
     ),
     (
         &["node-rights-missing"],
         "the way the API server was started",
     ),
     (
-        &["csr-pending", "node-password-conflict"],
+        &["csr-pending", "node-password-conflict", "secret-old"],
         "an object that is older than the cluster: only its store can say so",
     ),
 ];
 
 const fn fault(name: &'static str, what: &'static str) -> Fault {
-    Fault { name, what }
+    Fault {
+        name,
+        what,
+        objects: true,
+    }
+}
+
+/// One that is not a matter of objects alone.
+const fn beyond(name: &'static str, what: &'static str) -> Fault {
+    Fault {
+        name,
+        what,
+        objects: false,
+    }
 }
 
 const CATALOGUE: &[Fault] = &[
     // git and Flux
-    fault("push-refused", "The git remote refuses every push to main."),
-    fault(
+    beyond("push-refused", "The git remote refuses every push to main."),
+    beyond(
         "git-remote-unreachable",
         "The git remote is not there, for people and for Flux.",
     ),
-    fault(
+    beyond(
         "git-remote-moved",
         "Somebody else has pushed a commit to main.",
     ),
@@ -88,6 +119,48 @@ const CATALOGUE: &[Fault] = &[
         "flux-controller-down",
         "kustomize-controller ends as soon as it starts.",
     ),
+    beyond(
+        "checkout-detached",
+        "The working copy stands on a commit and not on a branch.",
+    ),
+    beyond(
+        "checkout-other-branch",
+        "The working copy stands on another branch than the one that Flux follows.",
+    ),
+    beyond(
+        "checkout-other-remote",
+        "The working copy's remote is not the one that Flux follows.",
+    ),
+    beyond(
+        "checkout-unpushed",
+        "Somebody has committed to main and not pushed.",
+    ),
+    beyond("git-identity-missing", "git does not know who commits."),
+    beyond("git-signing-off", "git signs nothing."),
+    beyond(
+        "node-config-entry-missing",
+        "The kustomization does not list the new node at all.",
+    ),
+    fault(
+        "node-config-inactive",
+        "Somebody has commented the new node's entry out again and pushed.",
+    ),
+    beyond(
+        "node-manifest-incomplete",
+        "The manifest of the new node's disks does not say whether they may be used.",
+    ),
+    fault(
+        "node-owned-twice",
+        "A second Kustomization builds the new node's disks into another namespace.",
+    ),
+    beyond(
+        "manifest-of-old-api",
+        "A manifest in git is of a version that the cluster serves no longer.",
+    ),
+    beyond(
+        "flux-definitions-gone",
+        "The API server does not serve the kinds of Flux.",
+    ),
     // The join
     fault(
         "node-never-registers",
@@ -101,7 +174,7 @@ const CATALOGUE: &[Fault] = &[
         "cni-lease-missing",
         "flannel writes no lease for the new node.",
     ),
-    fault(
+    beyond(
         "node-password-conflict",
         "A former machine of this name has left its node password; the new one is rejected.",
     ),
@@ -139,7 +212,7 @@ const CATALOGUE: &[Fault] = &[
         "kubelet-heartbeat-stale",
         "The kubelet of the new node does not renew its Lease.",
     ),
-    fault(
+    beyond(
         "node-unreachable",
         "The new node is cut off: its kubelet is silent and nothing on it answers.",
     ),
@@ -180,7 +253,7 @@ const CATALOGUE: &[Fault] = &[
         "longhorn-csi-missing-on-node",
         "The CSI plugin on the new node crashes: its driver is not registered.",
     ),
-    fault(
+    beyond(
         "longhorn-webhook-down",
         "Longhorn's admission webhook has no endpoint.",
     ),
@@ -240,13 +313,21 @@ const CATALOGUE: &[Fault] = &[
         "storageclass-two-defaults",
         "local-path is marked as the default StorageClass too.",
     ),
+    beyond(
+        "longhorn-definitions-gone",
+        "The API server does not serve the kinds of Longhorn.",
+    ),
+    fault(
+        "disk-discovery-crashing",
+        "disk-discovery crashes on the new node.",
+    ),
     // The control plane
     fault("coredns-down", "CoreDNS crashes again and again."),
-    fault(
+    beyond(
         "datastore-unhealthy",
         "The datastore answers late: readyz fails on etcd-readiness.",
     ),
-    fault(
+    beyond(
         "apiserver-not-ready",
         "The API server's informers are not in sync: readyz fails.",
     ),
@@ -254,7 +335,7 @@ const CATALOGUE: &[Fault] = &[
         "control-plane-not-ready",
         "The container runtime of the control-plane node is down.",
     ),
-    fault(
+    beyond(
         "control-plane-busy",
         "CPU and memory of the control-plane node are nearly used up.",
     ),
@@ -263,7 +344,7 @@ const CATALOGUE: &[Fault] = &[
         "The control-plane node may run few more pods than it does.",
     ),
     fault("quota-exhausted", "A ResourceQuota is used up."),
-    fault(
+    beyond(
         "csr-pending",
         "A certificate signing request waits for somebody.",
     ),
@@ -271,13 +352,37 @@ const CATALOGUE: &[Fault] = &[
         "cp-memory-pressure",
         "The control-plane node is short of memory.",
     ),
-    fault("metrics-server-absent", "metrics-server is not installed."),
+    beyond("metrics-server-absent", "metrics-server is not installed."),
+    beyond(
+        "datastore-lost",
+        "The API server has lost its datastore: livez fails.",
+    ),
+    beyond(
+        "api-certificate-ends",
+        "The API server's certificate ends within days.",
+    ),
+    beyond(
+        "server-clock-ahead",
+        "The server's clock is five minutes ahead.",
+    ),
+    beyond(
+        "server-version-unknown",
+        "The server runs a release that nobody knows yet.",
+    ),
+    beyond(
+        "rights-reduced",
+        "Somebody has taken the rights of the administrator away: he may only read.",
+    ),
+    fault(
+        "control-plane-address-changed",
+        "The control plane says that it has another address, at which nobody answers.",
+    ),
     // Traffic
     fault(
         "ingress-down",
         "The ingress controllers crash on every node.",
     ),
-    fault(
+    beyond(
         "kubelet-tunnel-broken",
         "The API server does not reach the kubelet of the new node.",
     ),
@@ -293,11 +398,11 @@ const CATALOGUE: &[Fault] = &[
         "public-ip-differs",
         "flannel on the new node has published another address than its InternalIP.",
     ),
-    fault(
+    beyond(
         "overlay-blocked",
         "8472/udp is blocked between the nodes: no pod traffic crosses.",
     ),
-    fault(
+    beyond(
         "egress-blocked",
         "Nothing outside of the cluster can be reached.",
     ),
@@ -347,9 +452,25 @@ const CATALOGUE: &[Fault] = &[
         "longhorn-copies-stuck-on-node",
         "No further copy on the new node becomes whole.",
     ),
-    fault(
+    beyond(
         "kube-proxy-stuck",
         "kube-proxy on the new node has never written its rules.",
+    ),
+    fault(
+        "flannel-lease-lost",
+        "The control plane has lost its flannel lease.",
+    ),
+    beyond(
+        "nodeports-closed",
+        "A firewall closes the node ports of the control plane.",
+    ),
+    fault(
+        "vpn-router-down",
+        "A Tailscale router runs in the cluster and crashes.",
+    ),
+    fault(
+        "node-flapped",
+        "The new node was NotReady for a moment after it had joined.",
     ),
     // Monitoring
     fault("prometheus-down", "Prometheus crashes again and again."),
@@ -359,15 +480,15 @@ const CATALOGUE: &[Fault] = &[
         "node-exporter-missing-on-node",
         "The node-exporter DaemonSet excludes the new node.",
     ),
-    fault(
+    beyond(
         "target-down",
         "Prometheus cannot scrape the node-exporter of the new node.",
     ),
-    fault(
+    beyond(
         "kube-state-metrics-down",
         "kube-state-metrics crashes again and again.",
     ),
-    fault(
+    beyond(
         "node-metrics-dropped",
         "A relabelling rule drops the series of the new node's node-exporter.",
     ),
@@ -379,12 +500,20 @@ const CATALOGUE: &[Fault] = &[
         "alert-rules-missing",
         "Somebody has emptied the alert rules about nodes.",
     ),
-    fault(
+    beyond(
         "kubelet-not-scraped",
         "Prometheus cannot scrape the kubelet of the new node.",
     ),
-    // Security
+    beyond(
+        "prometheus-refusing",
+        "Prometheus refuses every query: it would need too much memory.",
+    ),
     fault(
+        "monitor-unselected",
+        "The ServiceMonitor of node-exporter has lost the label by which it is selected.",
+    ),
+    // Security
+    beyond(
         "node-rights-missing",
         "The API server was started without the node authorizer: nodes have no rights.",
     ),
@@ -392,7 +521,7 @@ const CATALOGUE: &[Fault] = &[
         "node-limits-broken",
         "Somebody has made every node a cluster administrator.",
     ),
-    fault(
+    beyond(
         "kubelet-anonymous",
         "The kubelet of the new node lets anybody in.",
     ),
@@ -449,21 +578,54 @@ const CATALOGUE: &[Fault] = &[
         "agent-restarted",
         "The agent of the new node is started again as soon as its Node is gone.",
     ),
-    // The wire: about one request in seven
     fault(
+        "network-policies-off",
+        "The server was started with --disable-network-policy.",
+    ),
+    fault(
+        "sops-key-missing",
+        "The Secret with the age key of Flux is gone.",
+    ),
+    fault(
+        "sops-decryption-missing",
+        "Somebody has removed the decryption of the Kustomization apps.",
+    ),
+    fault(
+        "sops-ciphertext-applied",
+        "Somebody has applied a file as SOPS has encrypted it.",
+    ),
+    beyond("secret-old", "A Secret has not been changed for two years."),
+    fault(
+        "service-exposed",
+        "Somebody has opened a node port beside the ingress.",
+    ),
+    fault(
+        "privileged-workload",
+        "Somebody runs a privileged pod as root, without limits, in a namespace without rules.",
+    ),
+    beyond(
+        "join-token-in-git",
+        "The server's join token stands in a file of the repository.",
+    ),
+    beyond(
+        "plaintext-secret-in-git",
+        "A Secret stands in the repository in plain text.",
+    ),
+    // The wire: about one request in seven
+    beyond(
         "api-throttled",
         "The API server answers some requests 429 with Retry-After.",
     ),
-    fault("api-errors", "The API server answers some requests 500."),
-    fault(
+    beyond("api-errors", "The API server answers some requests 500."),
+    beyond(
         "api-resets",
         "Some connections to the API server are closed without an answer.",
     ),
-    fault(
+    beyond(
         "api-slow",
         "The API server takes its time with some requests.",
     ),
-    fault(
+    beyond(
         "watch-stale",
         "Some watches are told that their resource version is too old.",
     ),

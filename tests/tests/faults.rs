@@ -1,6 +1,6 @@
 //! Every fault of the catalogue, as a test case of its own: given this trouble in the world, an onboarding stops in
 //! this phase for this reason, and goes on once the trouble is gone; or it completes with this warning; or nothing
-//! changes at all. A fault that stands in no row fails the first case.
+//! changes at all. What every fault changes in detail stands in `faults.table`.
 
 #![expect(
     clippy::expect_used,
@@ -35,7 +35,7 @@ fn main() {
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
         arguments.test_threads.get_or_insert(WORLDS);
     }
-    let mut trials = vec![Trial::test("every_fault_stands_in_a_row", complete)];
+    let mut trials = vec![Trial::test("every_row_names_what_exists", complete)];
     trials.extend(cases("", |_| None));
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -52,16 +52,17 @@ pub(crate) fn cases(prefix: &str, left_out: fn(&str) -> Option<String>) -> Vec<T
     ROWS.iter().map(case).collect()
 }
 
-/// Rows and faults are the same set, and what the rows name exists.
+/// What the rows name exists.
 fn complete() -> Result<(), Failed> {
     let known: BTreeSet<&str> = faults::catalogue().iter().map(|fault| fault.name).collect();
     let rows: BTreeSet<&str> = ROWS.iter().map(|row| row.fault).collect();
     if rows.len() != ROWS.len() {
         return Err("a fault stands in two rows".into());
     }
-    if rows != known {
-        let lost: Vec<_> = rows.symmetric_difference(&known).collect();
-        return Err(format!("in only one of the rows and the catalogue: {lost:?}").into());
+    // Faults without a story of their own stand in the table of `outcomes` all the same.
+    let lost: Vec<_> = rows.difference(&known).collect();
+    if !lost.is_empty() {
+        return Err(format!("no fault of the catalogue: {lost:?}").into());
     }
     for row in ROWS {
         let (Expected::Stops { id, reason, .. } | Expected::Warns { id, reason }) = row.expected

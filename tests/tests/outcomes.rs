@@ -2,6 +2,11 @@
 //! this, and everything else is as it is without. `FAULTS_SEEN=DIR` writes what was seen there, row by row, in the
 //! form of the table, to be judged by a person before it is copied.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a world that is not ours to watch is looked at again and again"
+)]
+
 use std::{
     collections::BTreeSet,
     path::PathBuf,
@@ -11,7 +16,8 @@ use std::{
 
 use checks::catalogue;
 use libtest_mimic::{Arguments, Failed, Trial};
-use sandbox::faults;
+use reports::model::Outcome;
+use sandbox::{Stage, faults};
 use tests::{
     TestEnvironment,
     faults::{Row, Seen, healthy, table},
@@ -31,8 +37,19 @@ fn main() {
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
         arguments.test_threads.get_or_insert(WORLDS);
     }
-    let mut trials = vec![Trial::test("every_fault_has_a_row", complete)];
+    let mut trials = vec![
+        Trial::test("every_fault_has_a_row", complete),
+        Trial::test("every_check_is_touched_by_a_fault", touched),
+        Trial::test("what_gets_worse_during_a_run_is_said", got_worse),
+    ];
+    let seen = std::env::var_os("FAULTS_SEEN").map(PathBuf::from);
+    // A row that says nothing yet is looked at; `FAULTS_ALL` looks at the others anew.
+    let again = std::env::var_os("FAULTS_ALL").is_some();
     for row in table() {
+        if seen.is_some() && !(again || row.changes.is_empty()) {
+            continue;
+        }
+        let seen = seen.clone();
         let name = match row.fault.as_str() {
             "" => {
                 let applied: String = row.applied.iter().map(|one| format!("_{one}")).collect();
@@ -40,11 +57,9 @@ fn main() {
             }
             fault => fault.replace('-', "_"),
         };
-        trials.push(Trial::test(name, move || {
-            match std::env::var_os("FAULTS_SEEN") {
-                Some(folder) => look(&row, folder.into()),
-                None => compare(&row),
-            }
+        trials.push(Trial::test(name, move || match seen {
+            Some(folder) => look(&row, folder),
+            None => compare(&row),
         }));
     }
     libtest_mimic::run(&arguments, trials).exit();
@@ -85,6 +100,61 @@ fn complete() -> Result<(), Failed> {
                     return Err(format!("[{}] {} cannot say {reason}", row.fault, change.id).into());
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that compare the end of a run with its beginning; [`got_worse`] is the fault that touches them.
+const COMPARING: [&str; 2] = ["post::nothing_got_worse", "post::workloads_uninterrupted"];
+
+/// A check that no fault touches could say yes to anything. Blocked alone does not count: it was not asked.
+fn touched() -> Result<(), Failed> {
+    let rows = table();
+    let stories = include_str!("faults/rows.rs");
+    let by_row = |id: &str| {
+        let faults = rows.iter().filter(|row| !row.fault.is_empty());
+        faults.flat_map(|row| &row.changes).any(|change| {
+            change.id == id && matches!(change.outcome.as_str(), "fail" | "warn" | "error" | "skip")
+        })
+    };
+    let lost: Vec<&str> = catalogue::all()
+        .map(|check| check.id)
+        .filter(|id| {
+            !by_row(id) && !stories.contains(&format!("\"{id}\"")) && !COMPARING.contains(id)
+        })
+        .collect();
+    if lost.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("no fault touches {}", lost.join(", ")).into())
+    }
+}
+
+/// DNS goes down while the node joins: `post` says so, and what it was before.
+fn got_worse() -> Result<(), Failed> {
+    let world = TestEnvironment::at(Stage::New, &[]);
+    let mut run = world.spawn_onboard(&["--timeout", "post=3s"]);
+    run.until("its push", |_| world.commits().len() > 1);
+    world.fault("coredns-down", true);
+    let output = run.wait();
+    if output.code != 1 {
+        return Err(format!("exit {}\n{}", output.code, output.stdout).into());
+    }
+    let report = world.report().ok_or("no report")?;
+    for (id, outcome, reason) in [
+        ("post::coredns", Outcome::Fail, "DnsUnavailable"),
+        ("post::nothing_got_worse", Outcome::Fail, "GotWorse"),
+        (
+            "post::workloads_uninterrupted",
+            Outcome::Fail,
+            "Interrupted",
+        ),
+    ] {
+        let ended = report.case(id).and_then(|case| case.ended());
+        let found = ended.map(|ended| (ended.outcome, ended.reason.as_str()));
+        if found != Some((outcome, reason)) {
+            return Err(format!("{id}: {found:?}").into());
         }
     }
     Ok(())

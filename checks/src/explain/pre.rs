@@ -127,8 +127,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "pre::flux_kustomizations",
         "Looks at the Kustomization that carries the node's configuration and at all that it depends on, over any number \
-         of steps: each must exist and be Ready for its newest generation, not suspended, not Stalled. Others that are \
-         not Ready are a warning.",
+         of steps: each must exist and be Ready for its newest generation, not suspended, not Stalled. One that is at \
+         work, as after a push, is waited for; one that has failed is not. Others that are not Ready are a warning.",
     ),
     (
         "pre::flux_suspended",

@@ -197,8 +197,12 @@ async fn metrics_api(cx: &Context) -> Answer {
         Err(error) => return Err(error),
     };
     if answer.status.as_u16() == 404 {
-        // Only a server of this API answers with a Status that says which object is missing.
-        return Ok(if answer.text().contains("\"NotFound\"") {
+        // A server that does not know the API answers with a Status too, which names no object.
+        let status: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let named = status
+            .pointer("/details/name")
+            .and_then(|name| name.as_str());
+        return Ok(if named.is_some_and(|name| !name.is_empty()) {
             Verdict::fail(
                 "NoNumbers",
                 format!("the metrics API has no numbers for {node} yet"),

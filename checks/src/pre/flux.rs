@@ -109,7 +109,7 @@ pub const CHECKS: &[Check] = &[
         severity: Severity::Fail,
         requires: &["pre::flux_installed"],
         needs: &[Need::list(&kinds::KUSTOMIZATIONS), Need::Path("/apis")],
-        awaits: false,
+        awaits: true,
         after: None,
         criterion: Criterion::Of("3.4"),
         why: "It carries the node's configuration. One that fails already would blame the new node for an old fault.",
@@ -121,6 +121,10 @@ pub const CHECKS: &[Check] = &[
             Reason::new(
                 "KustomizationNotReady",
                 "see why: flux -n {flux} get kustomizations, then kubectl -n {flux} describe the one that is named",
+            ),
+            Reason::new(
+                "KustomizationReconciling",
+                "Flux is at work, as it is for a moment after a push: ask again, or with --wait",
             ),
             Reason::new(
                 "KustomizationStalled",
@@ -336,6 +340,18 @@ fn unhealthy<'a>(objects: impl Iterator<Item = (&'a Meta, Health)>) -> Vec<Strin
         .collect()
 }
 
+/// Whether a Kustomization is ready, at work, or waits for one of these that is at work.
+fn is_at_work(needed: &[&Kustomization], one: &Kustomization) -> bool {
+    let progressing = |one: &&Kustomization| matches!(one.health(), Health::Progressing(_));
+    match one.health() {
+        Health::Ready | Health::Progressing(_) => true,
+        Health::NotReady(why) => {
+            why.contains("DependencyNotReady") && needed.iter().any(progressing)
+        }
+        Health::Suspended | Health::Stalled(_) => false,
+    }
+}
+
 /// A Kustomization and all that it depends on, itself first; those that do not exist are named.
 fn chain<'a>(
     all: &'a [Kustomization],
@@ -398,7 +414,14 @@ async fn flux_kustomizations(cx: &Context) -> Answer {
             .map(|name| format!("{name} does not exist, and {wanted} depends on it")),
     );
     if !not_ready.is_empty() {
-        return Ok(Verdict::fail("KustomizationNotReady", not_ready.join("; ")));
+        let verdict = if absent.is_empty() && needed.iter().all(|one| is_at_work(&needed, one)) {
+            // Somebody has pushed just now: what is at work comes to an end, well or badly.
+            Verdict::fail("KustomizationReconciling", not_ready.join("; "))
+        } else {
+            // It has failed before this run began; the run does not wait for somebody to mend it.
+            Verdict::fail("KustomizationNotReady", not_ready.join("; ")).hopeless()
+        };
+        return Ok(verdict);
     }
     let seen = needed.iter().map(|one| {
         format!(
@@ -647,6 +670,16 @@ mod tests {
             deep.message()
                 .contains("flux-system/base: Ready=False (BuildFailed")
         );
+        assert!(deep.is_hopeless(), "it failed before the run began");
+        let pushed = with("Unknown", "True").ask(check).await;
+        assert_eq!(pushed.reason(), "KustomizationReconciling");
+        assert!(!pushed.is_hopeless(), "it comes to an end by itself");
+        let mut waiting = kustomization("infrastructure-storage", "False", &["core"]);
+        waiting["status"]["conditions"][0]["reason"] = "DependencyNotReady".into();
+        let behind = Fixture::new()
+            .with(waiting)
+            .with(kustomization("core", "Unknown", &[]));
+        assert_eq!(behind.ask(check).await.reason(), "KustomizationReconciling");
         let other = with("True", "False").ask(check).await;
         assert_eq!(
             (other.outcome().name(), other.reason()),

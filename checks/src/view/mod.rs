@@ -5,6 +5,8 @@
 //! wait costs one list and one watch for each kind, however long it lasts and however many checks look.
 
 mod error;
+#[cfg(test)]
+mod every_kind;
 mod live;
 mod slot;
 

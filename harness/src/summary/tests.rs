@@ -265,3 +265,48 @@ fn the_object_says_the_same() {
     assert_eq!(value["outcomes"]["blocked"], 2);
     assert!(!value.to_string().contains("\\u001b"));
 }
+
+#[test]
+fn causes_are_shown_and_consequences_are_folded_into_them_however_far_away() {
+    let mut report = testing::report(Mode::Inspect);
+    let failed = |id: &str| testing::case(id, Outcome::Fail, "Broken", "it is broken");
+    testing::phase(
+        &mut report,
+        Phase::StorageIntegration,
+        PhaseState::Failed,
+        1,
+        vec![
+            failed("storage::node_ready"),
+            failed("storage::disks_ready"),
+            // Both keep it from being asked: one of seven blocked, and not two of eight.
+            blocked(
+                "storage::capacity",
+                &["storage::node_ready", "storage::disks_ready"],
+            ),
+            blocked("storage::replica_placement", &["storage::capacity"]),
+            blocked("storage::engine_image", &["storage::node_ready"]),
+        ],
+    );
+    testing::phase(
+        &mut report,
+        Phase::HealthVerification,
+        PhaseState::Completed,
+        1,
+        vec![blocked("health::x", &["storage::replica_placement"])],
+    );
+    let lines = summary(&report, Exit::Failed, &[])
+        .lines(look(None))
+        .join("\n");
+    assert!(
+        lines.contains("storage_integration FAILED after 1 s · 2 causes, 4 blocked\n"),
+        "{lines}"
+    );
+    for blocks in [
+        "blocks  capacity replica_placement engine_image health::x",
+        "blocks  capacity replica_placement health::x",
+    ] {
+        assert!(lines.contains(blocks), "{lines}");
+    }
+    assert_eq!(lines.matches("it is broken").count(), 2, "{lines}");
+    assert!(!lines.contains("health_verification FAILED"), "{lines}");
+}

@@ -29,14 +29,25 @@ use super::{
 /// The largest request body that is read.
 const LIMIT: usize = 16 << 20;
 
+/// What turns streams into TLS ones.
+#[derive(Clone)]
+pub(crate) struct Acceptors {
+    pub(crate) usual: TlsAcceptor,
+    /// With a certificate that ends within days.
+    pub(crate) ending: Option<TlsAcceptor>,
+}
+
 /// Takes connections until the server ends.
-pub(crate) async fn accept(listener: TcpListener, acceptor: TlsAcceptor, core: Arc<Core>) {
+pub(crate) async fn accept(listener: TcpListener, acceptors: Acceptors, core: Arc<Core>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, acceptor.clone(), core.clone()));
+                    let ending = acceptors.ending.as_ref();
+                    let ending = ending.filter(|_| core.transport.certificate_ends());
+                    let acceptor = ending.unwrap_or(&acceptors.usual).clone();
+                    connections.spawn(connection(stream, acceptor, core.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -173,7 +184,16 @@ async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Reply, R
     if lost {
         return Err(Reset);
     }
-    Ok(reply(answer))
+    let mut reply = reply(answer);
+    let ahead = core.transport.ahead();
+    if ahead != 0 {
+        let then = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(ahead);
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&then);
+        if let Some(date) = date.ok().and_then(|date| date.parse().ok()) {
+            reply.headers_mut().insert(header::DATE, date);
+        }
+    }
+    Ok(reply)
 }
 
 /// Records a request.

@@ -55,7 +55,11 @@ pub(crate) fn aggregated(core: &Core, group: &str, version: &str) -> Result<bool
 /// Resources by group and version, as they are served now.
 fn served(core: &Core) -> BTreeMap<String, BTreeMap<String, Vec<std::sync::Arc<Resource>>>> {
     let mut groups: BTreeMap<String, BTreeMap<String, Vec<_>>> = BTreeMap::new();
-    for resource in core.store.registry.all() {
+    let all = core.store.registry.all();
+    for resource in all
+        .into_iter()
+        .filter(|one| !core.transport.hides(&one.group))
+    {
         for version in &resource.versions {
             if matches!(aggregated(core, &resource.group, version), Ok(true)) {
                 let versions = groups.entry(resource.group.clone()).or_default();

@@ -133,6 +133,26 @@ pub struct ProxyResponse {
 pub trait Transport: Send + Sync + 'static {
     /// What happens to this request.
     fn disturb(&self, method: &str, path: &str) -> Disturbance;
+    /// Another release than the server's own that `/version` tells.
+    fn version(&self) -> Option<String> {
+        None
+    }
+    /// By how many seconds the server's clock is ahead in its answers.
+    fn ahead(&self) -> i64 {
+        0
+    }
+    /// Whether a group is not served to anybody but actors, as if its definitions were gone.
+    fn hides(&self, _group: &str) -> bool {
+        false
+    }
+    /// Whether the administrator has lost his rights and may only read.
+    fn demotes(&self) -> bool {
+        false
+    }
+    /// Whether the server shows a certificate that ends within days.
+    fn certificate_ends(&self) -> bool {
+        false
+    }
 }
 
 /// What the wire does to one request.

@@ -27,7 +27,12 @@ pub(crate) fn answer(core: &Core, call: &Call) -> Result<Answer, Refusal> {
             ];
             Ok(Answer::json(200, form::bytes(&json!({ "paths": paths }))))
         }
-        ["version"] => Ok(Answer::json(200, form::bytes(&version(&core.version)))),
+        ["version"] => Ok(Answer::json(
+            200,
+            form::bytes(&version(
+                core.transport.version().as_ref().unwrap_or(&core.version),
+            )),
+        )),
         ["healthz" | "readyz" | "livez", rest @ ..] => {
             Ok(health(core, call, segments[0], rest.first().copied()))
         }

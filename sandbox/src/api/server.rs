@@ -73,7 +73,10 @@ impl ApiServer {
     /// An address that cannot be listened on, a certificate that cannot be used, an object that cannot be held, a
     /// record that cannot be written.
     pub async fn start(options: ApiOptions) -> Result<Self, ApiError> {
-        let acceptor = options.tls.acceptor()?;
+        let acceptors = connection::Acceptors {
+            usual: options.tls.acceptor()?,
+            ending: options.tls.ending_acceptor()?,
+        };
         let mut listeners = Vec::new();
         for address in &options.listen {
             let listener = TcpListener::bind(address)
@@ -118,7 +121,11 @@ impl ApiServer {
         });
         let mut tasks = JoinSet::new();
         for listener in listeners {
-            tasks.spawn(connection::accept(listener, acceptor.clone(), core.clone()));
+            tasks.spawn(connection::accept(
+                listener,
+                acceptors.clone(),
+                core.clone(),
+            ));
         }
         tasks.spawn(sweep(core.clone()));
         Ok(Self {

@@ -25,6 +25,9 @@ pub struct Tls {
     pub cert: String,
     /// The server's private key.
     pub key: String,
+    /// A certificate for the same key that ends within days; empty in what an earlier version has kept.
+    #[serde(default)]
+    pub ending: String,
 }
 
 impl std::fmt::Debug for Tls {
@@ -72,7 +75,13 @@ impl Tls {
                 .push(SanType::DnsName((*name).try_into()?));
         }
         let cert = params.signed_by(&key, &issuer)?;
+        let soon = jiff::Zoned::now().date() + jiff::Span::new().days(4);
+        let part = |number: i8| u8::try_from(number).unwrap_or(1);
+        params.not_after =
+            rcgen::date_time_ymd(soon.year().into(), part(soon.month()), part(soon.day()));
+        let ending = params.signed_by(&key, &issuer)?;
         Ok(Self {
+            ending: ending.pem(),
             ca: ca.pem(),
             cert: cert.pem(),
             key: key.serialize_pem(),
@@ -81,8 +90,20 @@ impl Tls {
 
     /// What turns a TCP stream into a TLS one.
     pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, ApiError> {
+        self.with(&self.cert)
+    }
+
+    /// The same with the certificate that ends within days, where there is one.
+    pub(crate) fn ending_acceptor(&self) -> Result<Option<TlsAcceptor>, ApiError> {
+        if self.ending.is_empty() {
+            return Ok(None);
+        }
+        self.with(&self.ending).map(Some)
+    }
+
+    fn with(&self, cert: &str) -> Result<TlsAcceptor, ApiError> {
         let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let chain = CertificateDer::pem_slice_iter(self.cert.as_bytes())
+        let chain = CertificateDer::pem_slice_iter(cert.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| ApiError::Pem(error.to_string()))?;
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())

@@ -85,12 +85,12 @@ impl Backend for Behind {
             check("log", false, ""),
             check(
                 "etcd",
-                false,
+                faults.on("datastore-lost"),
                 "error getting data from datastore: context deadline exceeded",
             ),
             check(
                 "etcd-readiness",
-                datastore,
+                datastore || faults.on("datastore-lost"),
                 "error getting data from datastore: context deadline exceeded",
             ),
             check(

@@ -1,6 +1,9 @@
 //! The hand of fate: causes that are a deed, done when a fault is switched on and undone when it is switched off.
 //! Causes that are a state are seen by the actors themselves.
 
+mod objects;
+mod repository;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use git2::Oid;
@@ -338,7 +341,9 @@ impl Fate {
                     .await;
             }
             "node-password-conflict" => self.leave_password(on).await,
-            _ => {}
+            _ => {
+                let _ = self.deed_in_git(name, on) || self.deed_to_objects(name, on).await;
+            }
         }
     }
 

@@ -103,6 +103,77 @@ fn push(repository: &Repository, places: &Places, commit: Oid) -> Result<(), Git
     Ok(())
 }
 
+/// Commits everything in the work tree and pushes it, as a person would.
+pub(crate) fn commit_and_push(places: &Places, message: &str) -> Result<(), GitTrouble> {
+    let repository = Repository::open(&places.checkout)?;
+    let mut index = repository.index()?;
+    index.update_all(["*"], None)?;
+    index.write()?;
+    commit_all(&repository, key_in(places).as_deref(), message)?;
+    let mut remote = repository.find_remote("origin")?;
+    remote.push(
+        &["refs/heads/main:refs/heads/main"],
+        Some(&mut PushOptions::new()),
+    )?;
+    remote.fetch(&["main"], None, None)?;
+    Ok(())
+}
+
+fn key_in(places: &Places) -> Option<PathBuf> {
+    let key = places.signing.join("id_ed25519");
+    key.exists().then_some(key)
+}
+
+/// Leaves the working copy as people leave theirs at times, or puts it right again.
+pub(crate) fn disturb(
+    places: &Places,
+    cast: &Cast,
+    what: &str,
+    on: bool,
+) -> Result<(), GitTrouble> {
+    let repository = Repository::open(&places.checkout)?;
+    let head = repository.head()?.peel_to_commit()?;
+    let mut config = repository.config()?.open_level(git2::ConfigLevel::Local)?;
+    match (what, on) {
+        ("checkout-detached", true) => repository.set_head_detached(head.id())?,
+        ("checkout-other-branch", true) => {
+            repository.branch("try", &head, true)?;
+            repository.set_head("refs/heads/try")?;
+        }
+        ("checkout-detached" | "checkout-other-branch", false) => {
+            repository.set_head("refs/heads/main")?;
+            if let Ok(mut branch) = repository.find_branch("try", BranchType::Local) {
+                branch.delete()?;
+            }
+        }
+        ("checkout-other-remote", true) => {
+            let other = format!("{}-of-somebody-else", cast.remote);
+            repository.remote_set_url("origin", &other)?;
+        }
+        ("checkout-other-remote", false) => repository.remote_set_url("origin", &cast.remote)?,
+        ("checkout-unpushed", true) => {
+            fs::write(places.checkout.join("TODO.md"), "Push this.\n")?;
+            commit_all(
+                &repository,
+                key_in(places).as_deref(),
+                "todo: says what to do\n",
+            )?;
+        }
+        ("checkout-unpushed", false) => {
+            let upstream = repository.revparse_single("refs/remotes/origin/main")?;
+            repository.reset(&upstream, git2::ResetType::Hard, None)?;
+        }
+        ("git-identity-missing", true) => config.remove("user.email")?,
+        ("git-signing-off", true) => {
+            config.set_bool("commit.gpgsign", false)?;
+            // It may not be there to begin with.
+            let _ = config.remove("user.signingkey");
+        }
+        _ => configure(&repository, places, key_in(places).as_deref())?,
+    }
+    Ok(())
+}
+
 fn init(path: &Path, bare: bool) -> Result<Repository, GitTrouble> {
     let mut options = RepositoryInitOptions::new();
     options
@@ -288,7 +359,7 @@ pub(crate) fn hide(remote: &Path, hidden: bool) -> Result<(), std::io::Error> {
     }
 }
 
-fn remove_if_there(file: &Path) -> Result<(), std::io::Error> {
+pub(crate) fn remove_if_there(file: &Path) -> Result<(), std::io::Error> {
     match fs::remove_file(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -147,6 +147,7 @@ kinds! {
     LH_ENGINE_IMAGES "longhorn.io" "v1beta2" "EngineImage" "engineimages" true;
     LH_SETTINGS "longhorn.io" "v1beta2" "Setting" "settings" true;
     LH_BACKUP_TARGETS "longhorn.io" "v1beta2" "BackupTarget" "backuptargets" true;
+    SERVICE_MONITORS "monitoring.coreos.com" "v1" "ServiceMonitor" "servicemonitors" true;
     RULES "monitoring.coreos.com" "v1" "PrometheusRule" "prometheusrules" true;
     NODE_METRICS "metrics.k8s.io" "v1beta1" "NodeMetrics" "nodes" false;
 }

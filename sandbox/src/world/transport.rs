@@ -84,6 +84,33 @@ impl State {
 }
 
 impl Transport for Wire {
+    fn version(&self) -> Option<String> {
+        let unknown = self.shared.faults.on("server-version-unknown");
+        unknown.then(|| "v1.99.0+k3s1".to_owned())
+    }
+
+    fn ahead(&self) -> i64 {
+        if self.shared.faults.on("server-clock-ahead") {
+            300
+        } else {
+            0
+        }
+    }
+
+    fn hides(&self, group: &str) -> bool {
+        let faults = &self.shared.faults;
+        (group.ends_with(".toolkit.fluxcd.io") && faults.on("flux-definitions-gone"))
+            || (group == "longhorn.io" && faults.on("longhorn-definitions-gone"))
+    }
+
+    fn demotes(&self) -> bool {
+        self.shared.faults.on("rights-reduced")
+    }
+
+    fn certificate_ends(&self) -> bool {
+        self.shared.faults.on("api-certificate-ends")
+    }
+
     fn disturb(&self, _method: &str, path: &str) -> Disturbance {
         let faults = &self.shared.faults;
         let possible: Vec<Disturbance> = [

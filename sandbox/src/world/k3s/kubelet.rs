@@ -320,6 +320,20 @@ fn crash(scene: &Scene<'_>, node: &Value, pod: &Value) -> Option<&'static str> {
             "failed to list nodes: forbidden",
         ),
         (
+            "disk-discovery-crashing",
+            "app",
+            "disk-discovery",
+            true,
+            "lsblk: failed to access sysfs",
+        ),
+        (
+            "vpn-router-down",
+            "app",
+            "tailscale-router",
+            false,
+            "invalid key: unable to validate API key",
+        ),
+        (
             "longhorn-driver-down",
             "app",
             "csi-attacher",

@@ -130,6 +130,12 @@ pub(crate) fn k3s_annotations(scene: &Scene<'_>, name: &str) -> Value {
     {
         list.extend([json!("--cluster-cidr"), json!("10.42.0.0/24")]);
     }
+    if name == cast.control_plane
+        && scene.fault("network-policies-off")
+        && let Some(list) = args.as_array_mut()
+    {
+        list.push(json!("--disable-network-policy"));
+    }
     let environment = if name == cast.control_plane {
         json!({"K3S_TOKEN": "********"})
     } else {
@@ -178,7 +184,12 @@ pub(crate) fn flannel(scene: &Scene<'_>, name: &str) -> Value {
     let cast = scene.cast;
     let new = name == cast.node;
     let key = |part: &str| format!("flannel.alpha.coreos.com/{part}");
-    if new && scene.fault("cni-lease-missing") {
+    let lost = if new {
+        "cni-lease-missing"
+    } else {
+        "flannel-lease-lost"
+    };
+    if scene.fault(lost) {
         return json!({
             key("backend-data"): null, key("backend-type"): null, key("kube-subnet-manager"): null,
             key("public-ip"): null,

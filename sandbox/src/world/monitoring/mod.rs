@@ -60,6 +60,13 @@ fn prometheus(scene: &Scene<'_>, path: &str, request: &ProxyRequest) -> ProxyRes
             .map(|(_, value)| value.clone());
         in_query.unwrap_or_default()
     };
+    if scene.fault("prometheus-refusing") && path.starts_with("/api/") {
+        let error = "query processing would load too many samples into memory";
+        return ProxyResponse {
+            status: 422,
+            ..answer(&json!({"status": "error", "errorType": "execution", "error": error}))
+        };
+    }
     match path {
         "/-/ready" => plain(200, "Prometheus Server is Ready.\n"),
         "/-/healthy" => plain(200, "Prometheus Server is Healthy.\n"),
