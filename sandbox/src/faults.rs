@@ -7,9 +7,6 @@ pub struct Fault {
     pub name: &'static str,
     /// What happens in the world, in one sentence.
     pub what: &'static str,
-    /// Whether it is a matter of objects and of programs that write objects, so that it can come about on a real
-    /// control plane too; not so for trouble of the API server itself, on the wire, behind a proxy, or in git.
-    pub objects: bool,
 }
 
 /// Every fault that the sandbox knows. "The new node" is the one that joins.
@@ -51,22 +48,19 @@ const BEYOND: &[(&[&str], &str)] = &[
             "datastore-unhealthy",
             "datastore-lost",
             "apiserver-not-ready",
-            "api-certificate-ends",
-            "server-clock-ahead",
-            "server-version-unknown",
         ],
         "the health of the API server itself",
     ),
     (
         &[
+            "node-rights-missing",
+            "api-certificate-ends",
+            "server-clock-ahead",
+            "server-version-unknown",
+            "rights-reduced",
             "flux-definitions-gone",
             "longhorn-definitions-gone",
-            "rights-reduced",
         ],
-        "what the API server serves, and to whom",
-    ),
-    (
-        &["node-rights-missing"],
         "the way the API server was started",
     ),
     (
@@ -76,30 +70,17 @@ const BEYOND: &[(&[&str], &str)] = &[
 ];
 
 const fn fault(name: &'static str, what: &'static str) -> Fault {
-    Fault {
-        name,
-        what,
-        objects: true,
-    }
-}
-
-/// One that is not a matter of objects alone.
-const fn beyond(name: &'static str, what: &'static str) -> Fault {
-    Fault {
-        name,
-        what,
-        objects: false,
-    }
+    Fault { name, what }
 }
 
 const CATALOGUE: &[Fault] = &[
     // git and Flux
-    beyond("push-refused", "The git remote refuses every push to main."),
-    beyond(
+    fault("push-refused", "The git remote refuses every push to main."),
+    fault(
         "git-remote-unreachable",
         "The git remote is not there, for people and for Flux.",
     ),
-    beyond(
+    fault(
         "git-remote-moved",
         "Somebody else has pushed a commit to main.",
     ),
@@ -119,25 +100,25 @@ const CATALOGUE: &[Fault] = &[
         "flux-controller-down",
         "kustomize-controller ends as soon as it starts.",
     ),
-    beyond(
+    fault(
         "checkout-detached",
         "The working copy stands on a commit and not on a branch.",
     ),
-    beyond(
+    fault(
         "checkout-other-branch",
         "The working copy stands on another branch than the one that Flux follows.",
     ),
-    beyond(
+    fault(
         "checkout-other-remote",
         "The working copy's remote is not the one that Flux follows.",
     ),
-    beyond(
+    fault(
         "checkout-unpushed",
         "Somebody has committed to main and not pushed.",
     ),
-    beyond("git-identity-missing", "git does not know who commits."),
-    beyond("git-signing-off", "git signs nothing."),
-    beyond(
+    fault("git-identity-missing", "git does not know who commits."),
+    fault("git-signing-off", "git signs nothing."),
+    fault(
         "node-config-entry-missing",
         "The kustomization does not list the new node at all.",
     ),
@@ -145,7 +126,7 @@ const CATALOGUE: &[Fault] = &[
         "node-config-inactive",
         "Somebody has commented the new node's entry out again and pushed.",
     ),
-    beyond(
+    fault(
         "node-manifest-incomplete",
         "The manifest of the new node's disks does not say whether they may be used.",
     ),
@@ -153,11 +134,11 @@ const CATALOGUE: &[Fault] = &[
         "node-owned-twice",
         "A second Kustomization builds the new node's disks into another namespace.",
     ),
-    beyond(
+    fault(
         "manifest-of-old-api",
         "A manifest in git is of a version that the cluster serves no longer.",
     ),
-    beyond(
+    fault(
         "flux-definitions-gone",
         "The API server does not serve the kinds of Flux.",
     ),
@@ -174,7 +155,7 @@ const CATALOGUE: &[Fault] = &[
         "cni-lease-missing",
         "flannel writes no lease for the new node.",
     ),
-    beyond(
+    fault(
         "node-password-conflict",
         "A former machine of this name has left its node password; the new one is rejected.",
     ),
@@ -212,7 +193,7 @@ const CATALOGUE: &[Fault] = &[
         "kubelet-heartbeat-stale",
         "The kubelet of the new node does not renew its Lease.",
     ),
-    beyond(
+    fault(
         "node-unreachable",
         "The new node is cut off: its kubelet is silent and nothing on it answers.",
     ),
@@ -253,7 +234,7 @@ const CATALOGUE: &[Fault] = &[
         "longhorn-csi-missing-on-node",
         "The CSI plugin on the new node crashes: its driver is not registered.",
     ),
-    beyond(
+    fault(
         "longhorn-webhook-down",
         "Longhorn's admission webhook has no endpoint.",
     ),
@@ -313,7 +294,7 @@ const CATALOGUE: &[Fault] = &[
         "storageclass-two-defaults",
         "local-path is marked as the default StorageClass too.",
     ),
-    beyond(
+    fault(
         "longhorn-definitions-gone",
         "The API server does not serve the kinds of Longhorn.",
     ),
@@ -323,11 +304,11 @@ const CATALOGUE: &[Fault] = &[
     ),
     // The control plane
     fault("coredns-down", "CoreDNS crashes again and again."),
-    beyond(
+    fault(
         "datastore-unhealthy",
         "The datastore answers late: readyz fails on etcd-readiness.",
     ),
-    beyond(
+    fault(
         "apiserver-not-ready",
         "The API server's informers are not in sync: readyz fails.",
     ),
@@ -335,7 +316,7 @@ const CATALOGUE: &[Fault] = &[
         "control-plane-not-ready",
         "The container runtime of the control-plane node is down.",
     ),
-    beyond(
+    fault(
         "control-plane-busy",
         "CPU and memory of the control-plane node are nearly used up.",
     ),
@@ -344,7 +325,7 @@ const CATALOGUE: &[Fault] = &[
         "The control-plane node may run few more pods than it does.",
     ),
     fault("quota-exhausted", "A ResourceQuota is used up."),
-    beyond(
+    fault(
         "csr-pending",
         "A certificate signing request waits for somebody.",
     ),
@@ -352,24 +333,24 @@ const CATALOGUE: &[Fault] = &[
         "cp-memory-pressure",
         "The control-plane node is short of memory.",
     ),
-    beyond("metrics-server-absent", "metrics-server is not installed."),
-    beyond(
+    fault("metrics-server-absent", "metrics-server is not installed."),
+    fault(
         "datastore-lost",
         "The API server has lost its datastore: livez fails.",
     ),
-    beyond(
+    fault(
         "api-certificate-ends",
         "The API server's certificate ends within days.",
     ),
-    beyond(
+    fault(
         "server-clock-ahead",
         "The server's clock is five minutes ahead.",
     ),
-    beyond(
+    fault(
         "server-version-unknown",
         "The server runs a release that nobody knows yet.",
     ),
-    beyond(
+    fault(
         "rights-reduced",
         "Somebody has taken the rights of the administrator away: he may only read.",
     ),
@@ -382,7 +363,7 @@ const CATALOGUE: &[Fault] = &[
         "ingress-down",
         "The ingress controllers crash on every node.",
     ),
-    beyond(
+    fault(
         "kubelet-tunnel-broken",
         "The API server does not reach the kubelet of the new node.",
     ),
@@ -398,11 +379,11 @@ const CATALOGUE: &[Fault] = &[
         "public-ip-differs",
         "flannel on the new node has published another address than its InternalIP.",
     ),
-    beyond(
+    fault(
         "overlay-blocked",
         "8472/udp is blocked between the nodes: no pod traffic crosses.",
     ),
-    beyond(
+    fault(
         "egress-blocked",
         "Nothing outside of the cluster can be reached.",
     ),
@@ -452,7 +433,7 @@ const CATALOGUE: &[Fault] = &[
         "longhorn-copies-stuck-on-node",
         "No further copy on the new node becomes whole.",
     ),
-    beyond(
+    fault(
         "kube-proxy-stuck",
         "kube-proxy on the new node has never written its rules.",
     ),
@@ -460,7 +441,7 @@ const CATALOGUE: &[Fault] = &[
         "flannel-lease-lost",
         "The control plane has lost its flannel lease.",
     ),
-    beyond(
+    fault(
         "nodeports-closed",
         "A firewall closes the node ports of the control plane.",
     ),
@@ -480,15 +461,15 @@ const CATALOGUE: &[Fault] = &[
         "node-exporter-missing-on-node",
         "The node-exporter DaemonSet excludes the new node.",
     ),
-    beyond(
+    fault(
         "target-down",
         "Prometheus cannot scrape the node-exporter of the new node.",
     ),
-    beyond(
+    fault(
         "kube-state-metrics-down",
         "kube-state-metrics crashes again and again.",
     ),
-    beyond(
+    fault(
         "node-metrics-dropped",
         "A relabelling rule drops the series of the new node's node-exporter.",
     ),
@@ -500,11 +481,11 @@ const CATALOGUE: &[Fault] = &[
         "alert-rules-missing",
         "Somebody has emptied the alert rules about nodes.",
     ),
-    beyond(
+    fault(
         "kubelet-not-scraped",
         "Prometheus cannot scrape the kubelet of the new node.",
     ),
-    beyond(
+    fault(
         "prometheus-refusing",
         "Prometheus refuses every query: it would need too much memory.",
     ),
@@ -513,7 +494,7 @@ const CATALOGUE: &[Fault] = &[
         "The ServiceMonitor of node-exporter has lost the label by which it is selected.",
     ),
     // Security
-    beyond(
+    fault(
         "node-rights-missing",
         "The API server was started without the node authorizer: nodes have no rights.",
     ),
@@ -521,7 +502,7 @@ const CATALOGUE: &[Fault] = &[
         "node-limits-broken",
         "Somebody has made every node a cluster administrator.",
     ),
-    beyond(
+    fault(
         "kubelet-anonymous",
         "The kubelet of the new node lets anybody in.",
     ),
@@ -594,7 +575,7 @@ const CATALOGUE: &[Fault] = &[
         "sops-ciphertext-applied",
         "Somebody has applied a file as SOPS has encrypted it.",
     ),
-    beyond("secret-old", "A Secret has not been changed for two years."),
+    fault("secret-old", "A Secret has not been changed for two years."),
     fault(
         "service-exposed",
         "Somebody has opened a node port beside the ingress.",
@@ -603,29 +584,29 @@ const CATALOGUE: &[Fault] = &[
         "privileged-workload",
         "Somebody runs a privileged pod as root, without limits, in a namespace without rules.",
     ),
-    beyond(
+    fault(
         "join-token-in-git",
         "The server's join token stands in a file of the repository.",
     ),
-    beyond(
+    fault(
         "plaintext-secret-in-git",
         "A Secret stands in the repository in plain text.",
     ),
     // The wire: about one request in seven
-    beyond(
+    fault(
         "api-throttled",
         "The API server answers some requests 429 with Retry-After.",
     ),
-    beyond("api-errors", "The API server answers some requests 500."),
-    beyond(
+    fault("api-errors", "The API server answers some requests 500."),
+    fault(
         "api-resets",
         "Some connections to the API server are closed without an answer.",
     ),
-    beyond(
+    fault(
         "api-slow",
         "The API server takes its time with some requests.",
     ),
-    beyond(
+    fault(
         "watch-stale",
         "Some watches are told that their resource version is too old.",
     ),
