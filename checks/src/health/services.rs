@@ -253,6 +253,31 @@ mod tests {
         })
     }
 
+    #[tokio::test]
+    async fn where_flux_applies_nothing_there_is_nothing_to_follow() {
+        let group = |name: &str| json!({"name": name, "versions": [{"version": "v1"}]});
+        let groups = [
+            group("kustomize.toolkit.fluxcd.io"),
+            group("source.toolkit.fluxcd.io"),
+        ];
+        let none = json!({"metadata": {}, "items": []}).to_string();
+        let verdict = Fixture::new()
+            .raw("/apis", 200, json!({"groups": groups}).to_string())
+            .raw(
+                "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations",
+                200,
+                none.clone(),
+            )
+            .raw(
+                "/apis/source.toolkit.fluxcd.io/v1/gitrepositories",
+                200,
+                none,
+            )
+            .ask(check("health::flux_in_sync"))
+            .await;
+        assert_eq!(verdict.reason(), "NothingToFollow", "{verdict:?}");
+    }
+
     async fn flux(one: Value) -> Verdict {
         Fixture::new()
             .with(source("main@sha1:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))

@@ -583,4 +583,24 @@ mod tests {
             "{verdict:?}"
         );
     }
+
+    #[tokio::test]
+    async fn a_metrics_api_that_is_down_absent_or_without_numbers_are_three_answers() {
+        let path = "/apis/metrics.k8s.io/v1beta1/nodes/k3s2";
+        let status = |details: serde_json::Value| {
+            json!({"kind": "Status", "reason": "NotFound", "details": details}).to_string()
+        };
+        let ask = |code: u16, body: String| {
+            Fixture::new()
+                .raw(path, code, body)
+                .ask(check("monitoring::metrics_api"))
+        };
+        let down = ask(503, "no endpoints available".into()).await;
+        assert_eq!(down.reason(), "MetricsApiDown");
+        // A server that does not know the API says NotFound as well, of nothing in particular.
+        let absent = ask(404, status(json!({}))).await;
+        assert_eq!(absent.reason(), "NotInstalled");
+        let empty = ask(404, status(json!({"name": "k3s2", "kind": "nodes"}))).await;
+        assert_eq!(empty.reason(), "NoNumbers");
+    }
 }

@@ -479,6 +479,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_that_local_does_not_let_expect_is_said() {
+        let (http, _a) = listen("HTTP/1.1 404 Not Found\r\n\r\n").await;
+        let (https, _b) = listen("").await;
+        let verdict = ask("Local", json!([endpoint("k3s1", true)]), http, https).await;
+        assert_eq!(
+            (verdict.outcome(), verdict.reason()),
+            (Outcome::Warn, "UnexpectedAnswer")
+        );
+    }
+
+    #[tokio::test]
     async fn a_pod_that_is_starting_there_is_awaited() {
         let endpoints = json!([endpoint("k3s1", true), endpoint("k3s2", false)]);
         let verdict = ask("Local", endpoints, 1, 2).await;

@@ -691,6 +691,9 @@ mod tests {
             fixture.clone().ask(check).await.message(),
             "k3s1: 1 of 2 pods"
         );
+        let silent = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "k3s1"}});
+        let unknown = Fixture::new().with(silent).ask(check).await;
+        assert_eq!(unknown.reason(), "CapacityUnknown");
         let full = fixture.with(pod("c", "Pending")).ask(check).await;
         assert_eq!(
             (full.reason(), full.message()),

@@ -468,6 +468,15 @@ mod tests {
         let bare = with_node(bare).ask(check).await;
         assert_eq!(bare.reason(), "PackagesMissing");
         assert!(bare.message().contains("k3s2") && bare.message().contains("open-iscsi"));
+        for (kind, reason) in [
+            ("MountPropagation", "MountPropagationOff"),
+            ("KernelModulesLoaded", "KernelModulesMissing"),
+            ("NFSClientInstalled", "NfsClientMissing"),
+        ] {
+            let mut lacking = longhorn_node("k3s2");
+            lacking["status"]["conditions"] = json!([no(kind, "No", "it is not so")]);
+            assert_eq!(with_node(lacking).ask(check).await.reason(), reason);
+        }
         let mut silent = longhorn_node("k3s2");
         silent["status"]["conditions"] = json!([]);
         let silent = with_node(silent).ask(check).await;

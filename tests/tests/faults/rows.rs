@@ -191,11 +191,6 @@ pub(crate) const ROWS: &[Row] = &[
         "pre::control_plane_pressure",
         "NodePressure",
     ),
-    warns(
-        "metrics-server-absent",
-        "monitoring::metrics_api",
-        "NoNumbers",
-    ),
     // Traffic
     stops("ingress-down", "pre::ingress_controller", "IngressNotReady"),
     stops(
