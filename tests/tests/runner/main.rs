@@ -7,8 +7,7 @@
 )]
 
 mod cli;
-mod dry;
-mod fixes;
+mod configured;
 mod garbage;
 mod garbage_entry;
 mod garbage_folders;
