@@ -319,8 +319,6 @@ impl Cli {
             Task::Rbac
         } else if self.rollback {
             Task::Rollback
-        } else if self.auto_fix {
-            Task::Later("--auto-fix")
         } else if self.list {
             Task::List
         } else if self.status {

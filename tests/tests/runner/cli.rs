@@ -115,7 +115,11 @@ const REFUSED: &[(&[&str], i32, &[&str])] = &[
     (&["--sandbox", "--resume"], 2, &["--sandbox-serve DIR"]),
     (&["--rollback"], 3, &["kubeconfig"]),
     (&["--force"], 2, &["--force is for --rollback"]),
-    (&["--auto-fix"], 3, &["not built yet"]),
+    (
+        &["--phase", "pre", "--auto-fix"],
+        2,
+        &["--auto-fix changes things"],
+    ),
     (&["--dry-run"], 3, &["[DRY RUN] error:"]),
     (
         &["--config", "nowhere.toml"],

@@ -8,6 +8,8 @@
 
 mod cli;
 mod configured;
+mod dry;
+mod fixes;
 mod garbage;
 mod garbage_entry;
 mod garbage_folders;
