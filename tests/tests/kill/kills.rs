@@ -52,7 +52,7 @@ fn events(chance: &mut Chance, checks: usize) -> Vec<Point> {
 }
 
 /// A cluster whose remote writes down every push.
-fn world() -> TestEnvironment {
+pub(crate) fn logged_world() -> TestEnvironment {
     let world = TestEnvironment::new();
     let remote = world.sandbox().remote();
     let _ = world.git(&remote, &["config", "core.logAllRefUpdates", "always"]);
@@ -61,7 +61,7 @@ fn world() -> TestEnvironment {
 
 /// Kills at these points, one after the other, and goes on to the end.
 fn onboarded(points: &[Point]) -> Vec<(Point, Hit)> {
-    let world = world();
+    let world = logged_world();
     let before = world.commits();
     let mut journey = Journey::new(&world, &[], &["--resume"]);
     let mut hits = Vec::new();
@@ -76,7 +76,7 @@ fn onboarded(points: &[Point]) -> Vec<(Point, Hit)> {
 }
 
 /// One commit, one push, one record for each action.
-fn nothing_twice(world: &TestEnvironment, report: &Report, before: &[String]) {
+pub(crate) fn nothing_twice(world: &TestEnvironment, report: &Report, before: &[String]) {
     assert!(report.complete());
     assert_eq!(report.exit_code, Some(0));
     let after = world.commits();

@@ -16,4 +16,5 @@ mod full;
 mod history;
 mod journey;
 mod kills;
+mod noise;
 mod support;
