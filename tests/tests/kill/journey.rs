@@ -9,7 +9,9 @@ use std::{
 
 use reports::{
     folder::StateFolder,
-    model::{Ended, Phase, PhaseReport, PhaseState, Progress, Report},
+    model::{
+        ActionRecord, ActionState, Ended, Mode, Phase, PhaseReport, PhaseState, Progress, Report,
+    },
     store::Store,
 };
 use serde_json::Value;
@@ -30,6 +32,10 @@ pub(crate) enum Point {
     ActionDone(&'static str),
     /// The answer of a check is on record.
     CheckEnded(&'static str),
+    /// A step of a rollback is in the journal.
+    StepBegun(&'static str),
+    /// A step of a rollback is in the journal as done.
+    StepDone(&'static str),
 }
 
 /// What the report said of a point before the program was started.
@@ -37,6 +43,7 @@ pub(crate) enum Point {
 enum Before {
     State(Option<PhaseState>),
     Case(Option<Progress>),
+    Step(Option<ActionState>),
 }
 
 impl Point {
@@ -48,6 +55,7 @@ impl Point {
             Self::ActionBegun(id) | Self::ActionDone(id) | Self::CheckEnded(id) => {
                 Before::Case(report.case(id).map(|case| case.progress.clone()))
             }
+            Self::StepBegun(id) | Self::StepDone(id) => Before::Step(step(report, id)),
         }
     }
 
@@ -63,8 +71,16 @@ impl Point {
                 matches!(progress(id), Some(Progress::Done(ended)) if through(ended))
             }
             Self::CheckEnded(id) => matches!(progress(id), Some(Progress::Done(_))),
+            Self::StepBegun(id) => step(report, id).is_some(),
+            Self::StepDone(id) => step(report, id) == Some(ActionState::Done),
         }
     }
+}
+
+/// A step of this rollback: one that an earlier rollback took is not meant.
+fn step(report: &Report, id: &str) -> Option<ActionState> {
+    let own = report.mode == Mode::Rollback;
+    report.action(id).filter(|_| own).map(|record| record.state)
 }
 
 fn through(ended: &Ended) -> bool {
@@ -92,6 +108,8 @@ pub(crate) struct Journey<'a> {
     again: &'static [&'static str],
     /// Phases that were through when somebody looked.
     finished: BTreeMap<Phase, PhaseReport>,
+    /// Steps of a rollback that were done when somebody looked.
+    taken: BTreeMap<String, ActionRecord>,
     /// How often it was killed.
     pub(crate) kills: u32,
     /// The id of the run, once it has one.
@@ -109,6 +127,7 @@ impl<'a> Journey<'a> {
             first,
             again,
             finished: BTreeMap::new(),
+            taken: BTreeMap::new(),
             kills: 0,
             run: None,
         }
@@ -181,19 +200,34 @@ impl<'a> Journey<'a> {
                 self.finished.insert(phase.phase, phase.clone());
             }
         }
+        let steps = report
+            .actions
+            .iter()
+            .filter(|one| one.id.starts_with("rollback::"));
+        for record in steps.filter(|one| one.state == ActionState::Done) {
+            self.taken.insert(record.id.clone(), record.clone());
+        }
         self.status_is_true(&report);
     }
 
-    /// Finished phases are as they were when they were first seen finished.
+    /// Finished phases and steps are as they were when they were first seen finished.
     fn stand(&self, report: &Report) {
         for (phase, before) in &self.finished {
             assert_eq!(report.phase(*phase), Some(before), "{phase} was run again");
+        }
+        for (id, before) in &self.taken {
+            assert_eq!(report.action(id), Some(before), "{id} was done again");
         }
     }
 
     /// Goes on to the end.
     pub(crate) fn finish(&mut self) -> Report {
-        if self.report().is_some() || self.world.archived().is_none() {
+        let ended = |report: Report| {
+            self.run
+                .as_ref()
+                .is_none_or(|run| *run == report.run && report.exit_code == Some(0))
+        };
+        if self.report().is_some() || !self.world.archived().is_some_and(ended) {
             let out = self.start().wait();
             assert_eq!(
                 out.code, 0,

@@ -10,12 +10,13 @@ use std::{
 };
 
 use phases::order::{Step, steps};
-use reports::model::{ActionState, Phase, Report};
+use reports::model::{ActionState, Mode, Phase, Report};
 use tests::TestEnvironment;
 
 use crate::{
     journey::{Hit, Journey, Point},
-    support::{Chance, number},
+    random::{is_out, volumes},
+    support::{Chance, alone, number},
 };
 
 /// How many check events.
@@ -158,8 +159,69 @@ fn every_point(
     hits.into_inner().unwrap()
 }
 
+/// A rollback of a node that was onboarded by the program, killed at these points.
+fn rolled_back(points: &[Point]) -> Vec<(Point, Hit)> {
+    const BACK: &[&str] = &["--rollback", "--yes"];
+    let world = logged_world();
+    let _ = world.onboard(&[]).exits(0);
+    let (before, well) = (world.commits(), volumes(&world));
+    let mut journey = Journey::new(&world, BACK, BACK);
+    let mut hits = Vec::new();
+    for &point in points {
+        hits.push((point, journey.kill_at(point)));
+    }
+    let report = journey.finish();
+    assert_eq!(report.mode, Mode::Rollback);
+    assert_eq!(report.exit_code, Some(0));
+    let after = world.commits();
+    assert_eq!(after.len(), before.len() + 1, "not one commit: {after:?}");
+    let remote = world.sandbox().remote();
+    let pushes = world.git(&remote, &["reflog", "show", "--format=%h", "main"]);
+    assert_eq!(
+        pushes.lines().count(),
+        2,
+        "not one push there and one back: {pushes}"
+    );
+    let same = world.git(&remote, &["diff", "--stat", "main~2", "main"]);
+    assert_eq!(same, "", "the repository is not as it was before");
+    let checkout = world.sandbox().checkout();
+    assert_eq!(world.git(&checkout, &["rev-parse", "main"]), after[0]);
+    assert_eq!(world.git(&checkout, &["status", "--porcelain"]), "");
+    is_out(&world);
+    let now = volumes(&world);
+    for (name, health) in &well {
+        assert!(
+            now.get(name) >= Some(health),
+            "{name} is worse than before: {now:?}"
+        );
+    }
+    nothing_left(&world);
+    hits
+}
+
+#[test]
+fn a_rollback_killed_anywhere_goes_on_and_does_nothing_twice() {
+    let _alone = alone();
+    let begun = Instant::now();
+    let all: Vec<Point> = phases::rollback::ACTIONS
+        .iter()
+        .flat_map(|step| [Point::StepBegun(step.id), Point::StepDone(step.id)])
+        .collect();
+    let hits = every_point(all.clone(), rolled_back);
+    let killed = |point: &&Point| matches!(hits.get(point), Some(Hit::At | Hit::After));
+    let missed: Vec<_> = all.iter().filter(|point| !killed(point)).collect();
+    println!(
+        "killed at {} of {} points of a rollback, {:.0} s",
+        all.len() - missed.len(),
+        all.len(),
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(missed.is_empty(), "never killed at {missed:?}");
+}
+
 #[test]
 fn an_onboarding_killed_anywhere_goes_on_and_does_nothing_twice() {
+    let _alone = alone();
     let begun = Instant::now();
     let (mut chance, _) = Chance::of("kills");
     let all = events(&mut chance, number("ONBOARDING_KILLS", CHECKS));

@@ -17,4 +17,5 @@ mod history;
 mod journey;
 mod kills;
 mod noise;
+mod random;
 mod support;

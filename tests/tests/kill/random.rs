@@ -20,7 +20,7 @@ use tests::{Output, TestEnvironment};
 use crate::{
     journey::node,
     kills::{logged_world, nothing_left},
-    support::{Chance, number},
+    support::{Chance, alone, number},
 };
 
 /// So many stories unless told otherwise, and no new one after so long.
@@ -105,7 +105,9 @@ impl Story {
     /// What a person could start now.
     fn arguments(&mut self, back: bool) -> Vec<&'static str> {
         let report = self.world.report();
-        let rolling_back = report.as_ref().is_some_and(|one| one.mode == Mode::Rollback);
+        let rolling_back = report
+            .as_ref()
+            .is_some_and(|one| one.mode == Mode::Rollback);
         let mut arguments = if back || rolling_back {
             vec!["--rollback", "--yes"]
         } else if report.is_some() {
@@ -138,7 +140,10 @@ impl Story {
             }
         }
         let out = run.wait();
-        self.tell(&format!("{name}, ended by {ends} ({after:?}): exit {}", out.code));
+        self.tell(&format!(
+            "{name}, ended by {ends} ({after:?}): exit {}",
+            out.code
+        ));
         self.possible(&out, ends);
     }
 
@@ -155,7 +160,11 @@ impl Story {
             3 => !self.on.is_empty(),
             _ => false,
         };
-        assert!(expected, "{}\nexit {}\n{}{}", self.told, out.code, out.stdout, out.stderr);
+        assert!(
+            expected,
+            "{}\nexit {}\n{}{}",
+            self.told, out.code, out.stdout, out.stderr
+        );
     }
 
     /// No more faults, and the end.
@@ -164,11 +173,17 @@ impl Story {
             self.world.fault(fault, false);
         }
         let back = self.chance.below(2) == 0;
-        self.tell(if back { "all is well; out" } else { "all is well; in" });
+        self.tell(if back {
+            "all is well; out"
+        } else {
+            "all is well; in"
+        });
         let mut last = None;
         for _ in 0..TRIES {
             let report = self.world.report();
-            let rolling = report.as_ref().is_some_and(|one| one.mode == Mode::Rollback);
+            let rolling = report
+                .as_ref()
+                .is_some_and(|one| one.mode == Mode::Rollback);
             let arguments: &[&str] = if back || rolling {
                 &["--rollback", "--yes"]
             } else if report.is_some() {
@@ -193,7 +208,10 @@ impl Story {
         }
         self.holds("a volume is worse than before", |story| {
             let now = volumes(&story.world);
-            story.volumes.iter().all(|(name, before)| now.get(name) >= Some(before))
+            story
+                .volumes
+                .iter()
+                .all(|(name, before)| now.get(name) >= Some(before))
         });
         nothing_left(&self.world);
         if back { "out" } else { "in" }
@@ -213,48 +231,78 @@ impl Story {
         }
     }
 
-    fn entry_is_active(&self) -> bool {
-        let file = self.world.git(
-            &self.world.sandbox().remote(),
-            &["show", "main:infrastructure/storage/kustomization.yaml"],
-        );
-        let line = file.lines().find(|line| line.contains("../k3s2-node-config/"));
-        !line.expect("the entry").trim_start().starts_with('#')
-    }
-
     fn is_in(&self) {
-        assert!(self.entry_is_active(), "{}\nthe entry is not active", self.told);
-        self.holds("the node is not Ready", |story| node(&story.world) == Some(true));
+        assert!(
+            entry_is_active(&self.world),
+            "{}\nthe entry is not active",
+            self.told
+        );
+        self.holds("the node is not Ready", |story| {
+            node(&story.world) == Some(true)
+        });
         let found = self.world.object("/api/v1/nodes/k3s2");
-        assert_ne!(found["spec"]["unschedulable"], true, "{}\nit is cordoned", self.told);
+        assert_ne!(
+            found["spec"]["unschedulable"], true,
+            "{}\nit is cordoned",
+            self.told
+        );
         let disks = self.world.object(&format!("{STORAGE}/nodes/k3s2"));
-        assert_ne!(disks["spec"]["allowScheduling"], false, "{}\n{disks}", self.told);
-        assert_ne!(disks["spec"]["evictionRequested"], true, "{}\n{disks}", self.told);
-        self.flux_goes_on();
+        assert_ne!(
+            disks["spec"]["allowScheduling"], false,
+            "{}\n{disks}",
+            self.told
+        );
+        assert_ne!(
+            disks["spec"]["evictionRequested"], true,
+            "{}\n{disks}",
+            self.told
+        );
+        flux_goes_on(&self.world);
         let report = self.world.archived().unwrap();
         assert_eq!(report.mode, Mode::Onboard, "{}", self.told);
         let through = Phase::ALL.iter().all(|phase| {
-            report.phase(*phase).is_some_and(|one| one.state == PhaseState::Completed)
+            report
+                .phase(*phase)
+                .is_some_and(|one| one.state == PhaseState::Completed)
         });
         assert!(through, "{}\nnot every phase is completed", self.told);
     }
 
     fn is_out(&self) {
-        assert!(!self.entry_is_active(), "{}\nthe entry is active", self.told);
-        self.holds("the node is still there", |story| node(&story.world).is_none());
-        let known = self.world.object(&format!("{STORAGE}/nodes/k3s2"));
-        assert_eq!(known, Value::Null, "{}", self.told);
-        self.flux_goes_on();
-    }
-
-    fn flux_goes_on(&self) {
-        let found = self.world.object(KUSTOMIZATION);
-        assert_ne!(found["spec"]["suspend"], true, "{}\nFlux is suspended", self.told);
+        println!("{}", self.told);
+        is_out(&self.world);
     }
 }
 
+/// Nothing of the node is left, in git, in the cluster and in Longhorn.
+pub(crate) fn is_out(world: &TestEnvironment) {
+    assert!(!entry_is_active(world), "the entry is active");
+    assert_eq!(node(world), None, "the node is there");
+    let known = world.object(&format!("{STORAGE}/nodes/k3s2"));
+    assert_eq!(known, Value::Null, "Longhorn knows it");
+    let secret = "/api/v1/namespaces/kube-system/secrets/k3s2.node-password.k3s";
+    assert_eq!(world.object(secret), Value::Null, "its password is there");
+    flux_goes_on(world);
+}
+
+fn flux_goes_on(world: &TestEnvironment) {
+    let found = world.object(KUSTOMIZATION);
+    assert_ne!(found["spec"]["suspend"], true, "Flux is suspended");
+}
+
+fn entry_is_active(world: &TestEnvironment) -> bool {
+    let file = world.git(
+        &world.sandbox().remote(),
+        &["show", "main:infrastructure/storage/kustomization.yaml"],
+    );
+    let line = file
+        .lines()
+        .find(|line| line.contains("../k3s2-node-config/"));
+    !line.expect("the entry").trim_start().starts_with('#')
+}
+
 /// How well each volume is, and nothing of one without a healthy copy.
-fn volumes(world: &TestEnvironment) -> BTreeMap<String, u8> {
+pub(crate) fn volumes(world: &TestEnvironment) -> BTreeMap<String, u8> {
     let list = world.object(&format!("{STORAGE}/volumes"));
     let items = list["items"].as_array().cloned().unwrap_or_default();
     let rank = |volume: &Value| match volume["status"]["robustness"].as_str() {
@@ -263,15 +311,23 @@ fn volumes(world: &TestEnvironment) -> BTreeMap<String, u8> {
         _ => 0,
     };
     let name = |volume: &Value| volume["metadata"]["name"].as_str().unwrap().to_owned();
-    items.iter().map(|volume| (name(volume), rank(volume))).collect()
+    items
+        .iter()
+        .map(|volume| (name(volume), rank(volume)))
+        .collect()
 }
 
 #[test]
 fn whatever_befalls_it_the_node_ends_in_or_out() {
+    let _alone = alone();
     let begun = Instant::now();
     let (_, first) = Chance::of("stories");
     let stories = number("ONBOARDING_STORIES", STORIES);
-    let longest = if stories > STORIES { Duration::MAX } else { LONGEST };
+    let longest = if stories > STORIES {
+        Duration::MAX
+    } else {
+        LONGEST
+    };
     let next = AtomicU64::new(0);
     let told = AtomicUsize::new(0);
     let ends: Mutex<BTreeMap<&str, usize>> = Mutex::default();

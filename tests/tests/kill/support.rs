@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use tests::TestEnvironment;
@@ -63,6 +64,12 @@ impl Chance {
         }
         out
     }
+}
+
+/// The tests that keep both cores busy do so one after the other, where they share a process.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static BUSY: Mutex<()> = Mutex::new(());
+    BUSY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A whole number from the environment.
