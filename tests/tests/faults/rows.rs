@@ -283,44 +283,6 @@ pub(crate) const ROWS: &[Row] = &[
         "monitoring::kubelet_scraped",
         "ScrapeFails",
     ),
-    // Taking the node out again: an onboarding does not meet these, tests/tests/runner/rollback.rs does.
-    not_yet(
-        "pod-budget-exhausted",
-        "it stands in the way of a rollback only",
-    ),
-    not_yet("pod-budgets-two", "it stands in the way of a rollback only"),
-    not_yet("pod-unmanaged", "it stands in the way of a rollback only"),
-    not_yet("pod-emptydir", "it stands in the way of a rollback only"),
-    not_yet("local-volume", "it stands in the way of a rollback only"),
-    not_yet(
-        "longhorn-hard-anti-affinity",
-        "it stands in the way of a rollback only",
-    ),
-    not_yet(
-        "longhorn-single-copy",
-        "it stands in the way of a rollback only",
-    ),
-    not_yet(
-        "longhorn-eviction-stuck",
-        "it stands in the way of a rollback only",
-    ),
-    not_yet(
-        "longhorn-attached-by-hand",
-        "it stands in the way of a rollback only",
-    ),
-    not_yet(
-        "longhorn-node-kept",
-        "it stands in the way of a rollback only",
-    ),
-    not_yet(
-        "node-finalizer-stuck",
-        "it stands in the way of a rollback only",
-    ),
-    not_yet(
-        "node-password-kept",
-        "it stands in the way of a rollback only",
-    ),
-    not_yet("agent-restarted", "it stands in the way of a rollback only"),
     // Security
     stops(
         "node-rights-missing",
