@@ -60,7 +60,9 @@ pub enum Parts {
 /// A running control plane.
 #[derive(Debug)]
 pub struct ControlPlane {
-    /// Ends first: the programs write into the folder.
+    /// End first: they are clients of the others.
+    controllers: Processes,
+    /// End before the folder goes, which they write into.
     processes: Processes,
     url: String,
     etcd: String,
@@ -134,7 +136,8 @@ impl ControlPlane {
             write_private(&root.path().join(name), text).map_err(failed(name))?;
         }
         let url = format!("https://{host}:{port}");
-        let path = |name: &str| root.path().join(name).display().to_string();
+        let folder = root.path().to_owned();
+        let path = |name: &str| folder.join(name).display().to_string();
         for (name, user) in [
             ("kubeconfig", &authority.admin),
             ("kubeconfig-programs", &authority.programs),
@@ -143,7 +146,7 @@ impl ControlPlane {
             write_private(&root.path().join(name), &text).map_err(failed("kubeconfig"))?;
         }
 
-        let mut programs = vec![
+        let programs = vec![
             Program::new(assets, "etcd", root.path())
                 .flag("data-dir", path("etcd"))
                 .flag("name", "test")
@@ -181,32 +184,9 @@ impl ControlPlane {
             // Pods here name no service account, and without the controllers there is none.
             .flag("disable-admission-plugins", "ServiceAccount"),
         ];
-        if parts != Parts::Server {
-            programs.extend(
-                [
-                    controllers(
-                        Program::new(assets, "kube-controller-manager", root.path()),
-                        machines.is_some(),
-                    )
-                    .flag("kubeconfig", path("kubeconfig-programs"))
-                    .flag("leader-elect", "false")
-                    .flag("secure-port", "0")
-                    .flag("root-ca-file", path("ca.crt"))
-                    .flag(
-                        "service-account-private-key-file",
-                        path("service-account.key"),
-                    ),
-                    Program::new(assets, "kube-scheduler", root.path())
-                        .flag("kubeconfig", path("kubeconfig-programs"))
-                        .flag("leader-elect", "false")
-                        .flag("secure-port", "0"),
-                ]
-                .into_iter()
-                .filter(Program::is_there),
-            );
-        }
         let processes = Processes::start(programs).map_err(ControlPlaneError::new)?;
-        let made = Self {
+        let mut made = Self {
+            controllers: Processes::none(),
             processes,
             url,
             etcd: format!("http://127.0.0.1:{etcd}"),
@@ -214,6 +194,29 @@ impl ControlPlane {
             root,
         };
         made.wait_until_ready().await?;
+        if parts != Parts::Server {
+            // They give up when the API server is not healthy soon after they start.
+            let programs = [
+                controllers(
+                    Program::new(assets, "kube-controller-manager", &folder),
+                    machines.is_some(),
+                )
+                .flag("kubeconfig", path("kubeconfig-programs"))
+                .flag("leader-elect", "false")
+                .flag("secure-port", "0")
+                .flag("root-ca-file", path("ca.crt"))
+                .flag(
+                    "service-account-private-key-file",
+                    path("service-account.key"),
+                ),
+                Program::new(assets, "kube-scheduler", &folder)
+                    .flag("kubeconfig", path("kubeconfig-programs"))
+                    .flag("leader-elect", "false")
+                    .flag("secure-port", "0"),
+            ];
+            let there = programs.into_iter().filter(Program::is_there).collect();
+            made.controllers = Processes::start(there).map_err(ControlPlaneError::new)?;
+        }
         Ok(made)
     }
 
@@ -271,14 +274,14 @@ impl ControlPlane {
 
     /// The names of the programs that run.
     #[must_use]
-    pub fn programs(&self) -> &[String] {
-        self.processes.names()
+    pub fn programs(&self) -> Vec<String> {
+        [self.processes.names(), self.controllers.names()].concat()
     }
 
     /// The process ids of the programs.
     #[must_use]
-    pub fn pids(&self) -> &[u32] {
-        self.processes.pids()
+    pub fn pids(&self) -> Vec<u32> {
+        [self.processes.pids(), self.controllers.pids()].concat()
     }
 
     /// A client with the rights of the administrator.

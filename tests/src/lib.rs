@@ -182,7 +182,8 @@ impl TestEnvironment {
         switched.expect("the fault is switched");
         if self.is_real() {
             // What follows goes through controllers that are not ours before it can be seen.
-            self.runtime.block_on(tokio::time::sleep(real::SETTLES));
+            self.runtime
+                .block_on(async { tokio::time::sleep(real::SETTLES).await });
         }
     }
 

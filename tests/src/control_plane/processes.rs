@@ -86,6 +86,18 @@ pub(super) struct Processes {
 }
 
 impl Processes {
+    /// None at all.
+    pub(super) fn none() -> Self {
+        Self {
+            names: Vec::new(),
+            pids: Vec::new(),
+            logs: Vec::new(),
+            ended: Arc::default(),
+            stop: None,
+            keeper: None,
+        }
+    }
+
     pub(super) fn start(programs: Vec<Program>) -> Result<Self, String> {
         let names = programs
             .iter()

@@ -27,7 +27,7 @@ pub(crate) fn starts_and_ends() -> Outcome {
         );
 
         let kubeconfig = plane.kubeconfig();
-        let pids = plane.pids().to_vec();
+        let pids = plane.pids();
         assert_eq!(pids.len(), 2, "{:?}", plane.programs());
         drop(plane);
         assert!(!kubeconfig.exists());
