@@ -26,7 +26,7 @@ use tests::{
 /// How many worlds stand side by side: most of the time each of them waits.
 const WORLDS: usize = 4;
 /// How long a world may take until everything that follows from its fault has come about.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 /// How long it must then stay so.
 const REST: Duration = Duration::from_millis(700);
 /// Between two looks.
