@@ -43,37 +43,40 @@ fn files(path: &Path) -> BTreeMap<String, (u32, i64, i64, Vec<u8>)> {
 
 /// Every object of every kind that can be listed, by its path.
 fn objects(world: &TestEnvironment) -> BTreeMap<String, Value> {
-    let mut lists = Vec::new();
-    let mut versions = vec!["/api/v1".to_owned()];
-    for group in world.object("/apis")["groups"].as_array().unwrap() {
-        // Measurements are new with every look.
-        if group["name"] == "metrics.k8s.io" {
-            continue;
-        }
-        let version = group["preferredVersion"]["groupVersion"].as_str().unwrap();
-        versions.push(format!("/apis/{version}"));
-    }
-    for version in versions {
-        let resources = world.object(&version);
-        for resource in resources["resources"].as_array().into_iter().flatten() {
-            let name = resource["name"].as_str().unwrap();
-            let verbs = resource["verbs"].as_array().unwrap();
-            // Events tell of what the machines do meanwhile.
-            if name != "events" && verbs.iter().any(|verb| verb == "list") {
-                lists.push(format!("{version}/{name}"));
+    let kubeconfig = world.sandbox().kubeconfig();
+    world.runtime().block_on(async {
+        let connection = checks::cluster::Connection::open(Some(&kubeconfig), None, "test");
+        let reader = connection.await.unwrap().reader().unwrap();
+        let groups: Value = reader.json("/apis").await.unwrap();
+        let mut versions = vec!["/api/v1".to_owned()];
+        for group in groups["groups"].as_array().unwrap() {
+            // Measurements are new with every look.
+            if group["name"] != "metrics.k8s.io" {
+                let version = group["preferredVersion"]["groupVersion"].as_str().unwrap();
+                versions.push(format!("/apis/{version}"));
             }
         }
-    }
-    let mut all = BTreeMap::new();
-    for list in lists {
-        let answer = world.object(&list);
-        for object in answer["items"].as_array().into_iter().flatten() {
-            let about = &object["metadata"];
-            let name = format!("{list} {} {}", about["namespace"], about["name"]);
-            all.insert(name, object.clone());
+        let mut all = BTreeMap::new();
+        for version in versions {
+            let resources: Value = reader.json(&version).await.unwrap_or_default();
+            for resource in resources["resources"].as_array().into_iter().flatten() {
+                let name = resource["name"].as_str().unwrap();
+                let verbs = resource["verbs"].as_array().unwrap();
+                // Events tell of what the machines do meanwhile.
+                if name == "events" || !verbs.iter().any(|verb| verb == "list") {
+                    continue;
+                }
+                let list = format!("{version}/{name}");
+                let answer: Value = reader.json(&list).await.unwrap_or_default();
+                for object in answer["items"].as_array().into_iter().flatten() {
+                    let about = &object["metadata"];
+                    let name = format!("{list} {} {}", about["namespace"], about["name"]);
+                    all.insert(name, object.clone());
+                }
+            }
         }
-    }
-    all
+        all
+    })
 }
 
 /// The same object without what its machine writes all the time.
