@@ -69,14 +69,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<Exit, Halt> {
     match cli.task() {
         Task::List => list::show(cli),
-        Task::Explain(id) => explain::show(cli, &id),
-        Task::Rbac => rbac::show(cli),
-        Task::Completions(shell) => completions::show(shell),
-        Task::Man => completions::show_manual(),
-        Task::Later(option) => Err(Halt::cannot_start(
-            format!("{option} is not built yet; nothing was asked or changed"),
-            "--status and --resume work, and --phase or a filter asks without changing anything",
-        )),
+        Task::Explain(id) => list::show_one(cli, &id),
         Task::Run | Task::Rollback => run::run(cli),
         Task::Status => status::show(cli),
         Task::History => history::show(cli),

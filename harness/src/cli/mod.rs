@@ -300,8 +300,6 @@ pub(crate) enum Task {
     Cleanup,
     /// `--sandbox-serve`
     Serve(PathBuf),
-    /// An option that is not built yet.
-    Later(&'static str),
 }
 
 impl Cli {

@@ -241,9 +241,8 @@ fn conflict(list: &[Value], conflicts: &[Found]) -> Refusal {
         }
         if entry["operation"] == "Update" {
             who.push_str(&format!(
-                " using {} at {}",
-                entry["apiVersion"].as_str().unwrap_or_default(),
-                entry["time"].as_str().unwrap_or_default()
+                " using {}",
+                entry["apiVersion"].as_str().unwrap_or_default()
             ));
         }
         if let [(path, _)] = paths.as_slice() {

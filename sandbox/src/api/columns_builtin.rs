@@ -230,6 +230,40 @@ pub(crate) fn of(resource: &Resource) -> Vec<Row> {
                 pairs(&o["spec"]["selector"]["matchLabels"])
             }),
         ],
+        ("batch", "cronjobs") => vec![
+            ("Schedule", "string", 0, |o| text(&o["spec"]["schedule"])),
+            ("Timezone", "string", 0, |o| none(&o["spec"]["timeZone"])),
+            ("Suspend", "string", 0, |o| {
+                (if o["spec"]["suspend"] == true {
+                    "True"
+                } else {
+                    "False"
+                })
+                .into()
+            }),
+            ("Active", "integer", 0, |o| {
+                count(&o["status"]["active"]).into()
+            }),
+            (
+                "Last Schedule",
+                "string",
+                0,
+                |o| match o["status"]["lastScheduleTime"].as_str() {
+                    Some(time) => age_of(time).into(),
+                    None => "<none>".into(),
+                },
+            ),
+            AGE,
+            ("Containers", "string", 1, |o| {
+                containers(&o["spec"]["jobTemplate"], "name")
+            }),
+            ("Images", "string", 1, |o| {
+                containers(&o["spec"]["jobTemplate"], "image")
+            }),
+            ("Selector", "string", 1, |o| {
+                pairs(&o["spec"]["jobTemplate"]["spec"]["selector"]["matchLabels"])
+            }),
+        ],
         ("policy", "poddisruptionbudgets") => vec![
             ("Min Available", "string", 0, |o| {
                 available(&o["spec"]["minAvailable"])

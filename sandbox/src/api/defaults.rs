@@ -92,11 +92,27 @@ pub(crate) fn admit(resource: &Resource, object: &mut Value) {
                 }
             }
         }
+        ("", "persistentvolumeclaims") => protect(object, CLAIM_PROTECTION),
+        ("", "persistentvolumes") => protect(object, VOLUME_PROTECTION),
         ("apps", "daemonsets") => {
             default_object(&mut object["metadata"], "annotations");
             object["metadata"]["annotations"][TEMPLATE] = "1".into();
         }
         _ => {}
+    }
+}
+
+/// Holds a claim that a pod uses, and a volume that a claim has. A controller takes it away.
+pub(crate) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+pub(crate) const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
+
+fn protect(object: &mut Value, finalizer: &str) {
+    let metadata = &mut object["metadata"];
+    default(metadata, "finalizers", json!([]));
+    if let Some(list) = metadata["finalizers"].as_array_mut()
+        && !list.iter().any(|one| one == finalizer)
+    {
+        list.push(finalizer.into());
     }
 }
 
@@ -174,6 +190,8 @@ fn fill_kind(resource: &Resource, object: &mut Value) {
             default(spec, "suspend", false);
             default(spec, "successfulJobsHistoryLimit", 3);
             default(spec, "failedJobsHistoryLimit", 1);
+            default_object(&mut spec["jobTemplate"], "metadata");
+            default_object(&mut spec["jobTemplate"]["spec"]["template"], "metadata");
             pod_spec(&mut spec["jobTemplate"]["spec"]["template"]["spec"]);
         }
         ("storage.k8s.io", "csidrivers") => {
@@ -282,6 +300,9 @@ fn job(object: &mut Value) {
         }
     }
     pod_spec(&mut spec["template"]["spec"]);
+    // A Job without labels has those of its pods.
+    let labels = spec["template"]["metadata"]["labels"].clone();
+    default(&mut object["metadata"], "labels", labels);
 }
 
 fn service(object: &mut Value) {

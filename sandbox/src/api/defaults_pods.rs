@@ -99,7 +99,9 @@ fn container(container: &mut Value) {
         probe(&mut container[name]);
     }
     for name in ["postStart", "preStop"] {
-        http_get(&mut container["lifecycle"][name]["httpGet"]);
+        if let Some(action) = container.pointer_mut(&format!("/lifecycle/{name}/httpGet")) {
+            http_get(action);
+        }
     }
     for variable in container["env"].as_array_mut().into_iter().flatten() {
         if variable["valueFrom"]["fieldRef"].is_object() {

@@ -76,30 +76,7 @@ pub(crate) fn delete(
         ));
     };
     let metadata = &old["metadata"];
-    for (what, wanted, found, happened) in [
-        (
-            "UID",
-            &options.uid,
-            &metadata["uid"],
-            "deleted and then recreated",
-        ),
-        (
-            "ResourceVersion",
-            &options.revision,
-            &metadata["resourceVersion"],
-            "modified",
-        ),
-    ] {
-        if let Some(wanted) = wanted
-            && found != wanted.as_str()
-        {
-            let found = found.as_str().unwrap_or_default();
-            let why = format!(
-                "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object might have been {happened}"
-            );
-            return Err(Refusal::changed(resource, &key.1, &why));
-        }
-    }
+    preconditions(resource, &old, options)?;
     if resource.group.is_empty()
         && resource.plural == "namespaces"
         && matches!(key.1.as_str(), "default" | "kube-system" | "kube-public")

@@ -69,6 +69,7 @@ pub(crate) fn evict(store: &Store, call: &Call, body: &Value) -> Result<Value, R
             }
         }
     }
+    delete::preconditions(&pods, &pod, &options)?;
     if !transaction.dry {
         mark(&mut transaction, &pods, &pod);
     }

@@ -50,9 +50,6 @@ impl Form {
     }
 }
 
-/// What a real server says when it can make nothing of what is asked for.
-pub(crate) const NOT_ACCEPTABLE: &str = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
-
 /// Whether one of the media types is one that an API server has. We answer all of them in JSON.
 pub(crate) fn acceptable(accept: &str) -> bool {
     accept.is_empty()

@@ -165,11 +165,7 @@ async fn serve(
         return plain::answer(core, call);
     }
     if !form::acceptable(&call.accept) {
-        return Ok(Answer::raw(
-            406,
-            "text/plain; charset=utf-8",
-            form::NOT_ACCEPTABLE.into(),
-        ));
+        return Err(Refusal::not_acceptable());
     }
     let served = discovery::aggregated(core, &call.group, &call.version)?;
     if !served || (call.user.name != auth::ACTOR && core.transport.hides(&call.group)) {

@@ -36,7 +36,7 @@ pub(crate) fn check_delete(call: &Call, body: &Value) -> Result<(), Refusal> {
             causes.push(Cause::unsupported(
                 "propagationPolicy",
                 &policy.into(),
-                &["Background", "Foreground", "Orphan", "nil"],
+                &["Foreground", "Background", "Orphan", "nil"],
             ));
         }
     }

@@ -186,6 +186,25 @@ impl Refusal {
         Self::new(422, "Invalid", message, details)
     }
 
+    /// What is not valid in no object at all, such as a patch.
+    pub(crate) fn unnamed(causes: &[Cause]) -> Self {
+        let lines: Vec<String> = causes
+            .iter()
+            .map(|c| format!("{}: {}", c.field, c.message))
+            .collect();
+        let mut details = json!({});
+        details["causes"] = causes
+            .iter()
+            .map(|c| json!({ "reason": c.reason, "message": c.message, "field": c.field }))
+            .collect();
+        Self::new(
+            422,
+            "Invalid",
+            format!(" \"\" is invalid: {}", lines.join(", ")),
+            details,
+        )
+    }
+
     /// Options of a request that are not valid, such as an unknown value of `dryRun`.
     pub(crate) fn options(kind: &str, causes: &[Cause]) -> Self {
         let lines: Vec<String> = causes

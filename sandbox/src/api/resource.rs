@@ -85,6 +85,7 @@ impl Resource {
                     | "apiextensions.k8s.io"
                     | "admissionregistration.k8s.io"
                     | "discovery.k8s.io"
+                    | "scheduling.k8s.io"
                     | "flowcontrol.apiserver.k8s.io"
             )
             || (self.group.is_empty()

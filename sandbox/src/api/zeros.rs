@@ -2,12 +2,26 @@
 
 use serde_json::{Value, json};
 
-use super::{defaults::default, resource::Resource};
+use super::{
+    defaults::{default, default_object},
+    defaults_pods::pod_status,
+    resource::Resource,
+};
 
 /// Shows them.
 pub(crate) fn fill(resource: &Resource, object: &mut Value) {
+    if resource.status && resource.custom.is_none() {
+        default_object(object, "status");
+    }
     let fields: &[&str] = match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "nodes") => return node(object),
+        ("", "pods") => return pod_status(&mut object["status"]),
+        ("networking.k8s.io", "ingresses") => {
+            return default_object(&mut object["status"], "loadBalancer");
+        }
+        ("storage.k8s.io", "volumeattachments") => {
+            return default(&mut object["status"], "attached", false);
+        }
         ("apps", "daemonsets") => &[
             "currentNumberScheduled",
             "desiredNumberScheduled",
@@ -24,18 +38,12 @@ pub(crate) fn fill(resource: &Resource, object: &mut Value) {
         ],
         _ => return,
     };
-    if !object["status"].is_object() {
-        object["status"] = json!({});
-    }
     for field in fields {
         default(&mut object["status"], field, 0);
     }
 }
 
 fn node(object: &mut Value) {
-    if !object["status"].is_object() {
-        object["status"] = json!({});
-    }
     let status = &mut object["status"];
     if !status["daemonEndpoints"]["kubeletEndpoint"].is_object() {
         status["daemonEndpoints"] = json!({ "kubeletEndpoint": { "Port": 0 } });
