@@ -71,7 +71,9 @@ pub fn table() -> Vec<Row> {
         }
         let wrong = |what: &str| format!("faults.table line {}: {what}: {line}", number + 1);
         if let Some(rest) = line.strip_prefix('[') {
-            let (fault, rest) = rest.split_once(']').expect(&wrong("no ]"));
+            let (fault, rest) = rest
+                .split_once(']')
+                .unwrap_or_else(|| panic!("{}", wrong("no ]")));
             let mut words = rest.split_whitespace();
             let stage = match words.next() {
                 Some("new") => Stage::New,
@@ -80,7 +82,10 @@ pub fn table() -> Vec<Row> {
                 _ => panic!("{}", wrong("no stage")),
             };
             let applied = words
-                .map(|word| word.strip_prefix('+').expect(&wrong("not +phase")))
+                .map(|word| {
+                    word.strip_prefix('+')
+                        .unwrap_or_else(|| panic!("{}", wrong("not +phase")))
+                })
                 .map(str::to_owned)
                 .collect();
             rows.push(Row {
@@ -100,7 +105,9 @@ pub fn table() -> Vec<Row> {
             panic!("{}", wrong("not three words"));
         };
         let reasons = reasons.split('|').filter(|one| *one != "-");
-        let row = rows.last_mut().expect(&wrong("before the first row"));
+        let row = rows
+            .last_mut()
+            .unwrap_or_else(|| panic!("{}", wrong("before the first row")));
         row.changes.push(Change {
             id: (*id).to_owned(),
             outcome: (*outcome).to_owned(),
@@ -133,16 +140,17 @@ impl Row {
             let alternatives = self.changes.iter().filter(|one| one.id == change.id);
             match seen.get(&change.id) {
                 None if !change.maybe => wrong.push(format!("{} was not asked", change.id)),
-                Some(found) if !alternatives.clone().any(|one| one.matches(found)) => {
-                    if !(change.maybe && healthy.expects(&change.id, found)) {
-                        let (outcome, reason) = found;
-                        wrong.push(format!(
-                            "{}: {outcome} {reason}, and not {} {}",
-                            change.id,
-                            change.outcome,
-                            change.reasons.join("|")
-                        ));
-                    }
+                Some(found)
+                    if !(alternatives.clone().any(|one| one.matches(found))
+                        || change.maybe && healthy.expects(&change.id, found)) =>
+                {
+                    let (outcome, reason) = found;
+                    wrong.push(format!(
+                        "{}: {outcome} {reason}, and not {} {}",
+                        change.id,
+                        change.outcome,
+                        change.reasons.join("|")
+                    ));
                 }
                 _ => {}
             }
