@@ -422,8 +422,8 @@ const CATALOGUE: &[Fault] = &[
     ),
     fault("scheduler-stuck", "The scheduler places no pod any more."),
     fault(
-        "namespace-stuck",
-        "Namespaces that are deleted stay Terminating.",
+        "containers-never-end-on-node",
+        "The container runtime of the new node ends no container that it is told to end.",
     ),
     fault(
         "longhorn-attach-fails-on-node",

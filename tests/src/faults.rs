@@ -222,7 +222,7 @@ impl TestEnvironment {
             arguments.extend(applied.iter().flat_map(|phase| ["--phase", phase.as_str()]));
         }
         // A healthy phase needs less, and what does not come is waited for in vain.
-        let limits: Vec<String> = applied.iter().map(|phase| format!("{phase}=8s")).collect();
+        let limits: Vec<String> = applied.iter().map(|phase| format!("{phase}=20s")).collect();
         arguments.extend(
             limits
                 .iter()

@@ -46,6 +46,12 @@ const fn stops(fault: &'static str, id: &'static str, reason: &'static str) -> R
     row(fault, Expected::Stops { id, reason, limit })
 }
 
+/// Where several things are tried one after the other, each of which takes its share of the phase's time.
+const fn patient(fault: &'static str, id: &'static str, reason: &'static str) -> Row {
+    let limit = "20s";
+    row(fault, Expected::Stops { id, reason, limit })
+}
+
 const fn warns(fault: &'static str, id: &'static str, reason: &'static str) -> Row {
     row(fault, Expected::Warns { id, reason })
 }
@@ -243,22 +249,22 @@ pub(crate) const ROWS: &[Row] = &[
         "network::probe_pods",
         "ImageNotPulled",
     )),
-    late(stops(
+    late(patient(
         "scheduler-stuck",
         "health::workload_on_node",
         "Unschedulable",
     )),
-    stops(
-        "namespace-stuck",
+    late(patient(
+        "containers-never-end-on-node",
         "health::nothing_left_behind",
         "LeftBehind",
-    ),
-    late(stops(
+    )),
+    late(patient(
         "longhorn-attach-fails-on-node",
         "health::storage_redundancy",
         "NotAttached",
     )),
-    late(stops(
+    late(patient(
         "longhorn-copies-stuck-on-node",
         "health::storage_redundancy",
         "OneCopyOnly",

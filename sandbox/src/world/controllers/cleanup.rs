@@ -167,7 +167,7 @@ pub(crate) fn namespaces(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             .into_iter()
             .filter(|(_, object)| namespace(object) == name(space))
             .collect();
-        if content.is_empty() && !scene.fault("namespace-stuck") {
+        if content.is_empty() {
             changes.push(Change::Finalize(name(space).to_owned()));
         }
         for (res, object) in content {
