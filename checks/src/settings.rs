@@ -35,6 +35,9 @@ pub struct Settings {
     /// How often what cannot be watched is asked again during a wait. Not in the file: given by the program.
     #[serde(skip)]
     pub poll: Poll,
+    /// What this run takes up, whose rights `pre::permissions` asks for. Not in the file: given by the program.
+    #[serde(skip)]
+    pub extent: Extent,
     /// What may be lost when the node is taken out. Not in the file: given by flags, each time anew.
     #[serde(skip)]
     pub consent: Consent,

@@ -155,6 +155,7 @@ impl Config {
             lock: self.lock_settings(),
             poll: checks::Settings::default().poll,
             consent: checks::Consent::default(),
+            extent: checks::rights::Extent::default(),
         }
     }
 

@@ -69,7 +69,10 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<Exit, Halt> {
     match cli.task() {
         Task::List => list::show(cli),
-        Task::Explain(id) => list::show_one(cli, &id),
+        Task::Explain(id) => explain::show(cli, &id),
+        Task::Rbac => rbac::show(cli),
+        Task::Completions(shell) => completions::show(shell),
+        Task::Man => completions::show_manual(),
         Task::Run | Task::Rollback => run::run(cli),
         Task::Status => status::show(cli),
         Task::History => history::show(cli),

@@ -292,6 +292,12 @@ pub(crate) enum Task {
     Explain(String),
     /// `--rollback`
     Rollback,
+    /// `--rbac`
+    Rbac,
+    /// `--completions`
+    Completions(clap_complete::Shell),
+    /// `--man`
+    Man,
     /// `--status`
     Status,
     /// `--history`
