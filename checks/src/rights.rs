@@ -293,6 +293,33 @@ pub fn needed(settings: &Settings, extent: &Extent) -> BTreeMap<Right, Wanted> {
     all
 }
 
+/// Every right that these needs come to, of something that also waits, with the lock that whatever writes takes.
+#[must_use]
+pub fn needed_by<'a>(
+    needs: impl Iterator<Item = &'a Need>,
+    by: &'static str,
+    settings: &Settings,
+) -> BTreeMap<Right, Wanted> {
+    let mut all: BTreeMap<Right, Wanted> = BTreeMap::new();
+    let mut add = |need: &Need| {
+        if let Some(right) = Right::of(need, settings) {
+            let wanted = all.entry(right).or_default();
+            wanted.by.insert(by);
+            wanted.decisive = true;
+        }
+    };
+    EVERY_RUN_NEEDS.iter().for_each(&mut add);
+    for need in needs {
+        add(need);
+        live(need).iter().for_each(&mut add);
+    }
+    if settings.lock.lease {
+        let lock = ACTION_NEEDS.iter().filter(|(id, _)| *id == LOCK);
+        lock.for_each(|(_, need)| add(need));
+    }
+    all
+}
+
 /// What a live view does for a need: it lists and watches what a snapshot lists or gets.
 fn live(need: &Need) -> Vec<Need> {
     let Need::Resource {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use checks::{
     Settings,
-    rights::{EVERYBODY, Right, Rule, Rules, needed, rules},
+    rights::{EVERYBODY, Right, Rule, Rules, needed, needed_by, rules},
 };
 
 use crate::{
@@ -24,7 +24,11 @@ pub(crate) fn show(cli: &Cli) -> Result<Exit, Halt> {
     selection::choose(&options.selection, catalogue::all())?;
     let account = cli.account.clone().unwrap_or_default();
     let settings = &options.settings;
-    let rules = rules(&needed(settings, &settings.extent), settings);
+    let rights = match options.purpose {
+        Purpose::Rollback { .. } => needed_by(phases::rollback::needs(), "rollback", settings),
+        _ => needed(settings, &settings.extent),
+    };
+    let rules = rules(&rights, settings);
     let purpose = purpose(&options.selection, options.purpose, settings);
     for line in manifests(&rules, &account, &purpose, settings).lines() {
         term::out(line);
@@ -37,6 +41,7 @@ fn purpose(selection: &Selection, purpose: Purpose, settings: &Settings) -> Stri
     let node = &settings.node.name;
     let what = match purpose {
         Purpose::Onboard { .. } => format!("onboard {node}, all phases with their changes"),
+        Purpose::Rollback { .. } => format!("take {node} out again"),
         Purpose::Inspect { apply, wait } => {
             let mut words: Vec<String> = selection
                 .phases
