@@ -329,9 +329,7 @@ fn write(
         let told = Arc::clone(&sink);
         drop(recorder);
         if let Err(error) = archive::clear(&state_folder) {
-            told.event(&Event::Warning(format!(
-                "the state of this run is archived and could not be removed: {error}; the next run puts it away"
-            )));
+            told.event(&Event::Warning(not_cleared(&error)));
         }
     }
     // The Lease is given back while the folder is still ours.
@@ -452,6 +450,12 @@ fn not_archived(error: &archive::ArchiveError, state: &StateFolder) -> String {
         "the report is not archived: {error}; it stays in {}, and the next run archives it: make room in the log folder, \
          or give it back",
         state.path().display()
+    )
+}
+
+fn not_cleared(error: &archive::ArchiveError) -> String {
+    format!(
+        "the state of this run is archived and could not be removed: {error}; the next run puts it away"
     )
 }
 

@@ -94,7 +94,9 @@ pub(super) fn begin(begin: Begin, new: Report, state: Option<&StateFolder>) -> R
             earlier,
         });
     }
-    if old.mode == Mode::Rollback && !begin.fresh {
+    // One that was ended while it put its state away has nothing left to do.
+    let taken_out = old.mode == Mode::Rollback && old.exit_code == Some(Exit::Passed.code());
+    if old.mode == Mode::Rollback && !taken_out && !begin.fresh {
         return Err(unusable(
             format!(
                 "a rollback of node {} is unfinished: run {} was being taken back",
@@ -104,7 +106,7 @@ pub(super) fn begin(begin: Begin, new: Report, state: Option<&StateFolder>) -> R
         ));
     }
     let finished = old.mode == Mode::Onboard && old.finished.is_some() && old.complete();
-    if finished || !old.has_changes() {
+    if finished || taken_out || !old.has_changes() {
         return Ok(Begun {
             report: new,
             warning,

@@ -30,7 +30,7 @@ use tokio::{runtime::Runtime, time::Instant};
 use super::{
     Ended, act, copies, group,
     logbook::Logbook,
-    named, new_report,
+    named, new_report, no_markdown, not_archived, not_cleared,
     ordered::Run,
     recorder::{Recorder, undo},
     resume,
@@ -163,19 +163,31 @@ pub(super) fn roll_back(
     recorder.finish(exit)?;
     let report = recorder.report();
     let now = Timestamp::now();
+    // The node is out whether or not the log folder can be written; what is not archived stays where it is.
+    let mut archived = true;
     let kept =
-        archive::archive(&state_folder, &log_folder, &report.node, now).map_err(unarchived)?;
-    let markdown = if options.report {
-        Some(archive::write_markdown(&log_folder, &report, now).map_err(unarchived)?)
-    } else {
-        None
-    };
+        archive::archive(&state_folder, &log_folder, &report.node, now).unwrap_or_else(|error| {
+            recorder.tell(&Event::Warning(not_archived(&error, &state_folder)));
+            archived = false;
+            archive::Kept::default()
+        });
+    let markdown = options
+        .report
+        .then(|| archive::write_markdown(&log_folder, &report, now))
+        .and_then(|written| {
+            written
+                .map_err(|error| {
+                    recorder.tell(&Event::Warning(no_markdown(&error, &state_folder)));
+                    archived = false;
+                })
+                .ok()
+        });
     if exit == Exit::Passed {
+        if archived && let Err(error) = archive::clear(&state_folder) {
+            recorder.tell(&Event::Warning(not_cleared(&error)));
+        }
         drop(run);
         drop(recorder);
-        archive::clear(&state_folder).map_err(|error| {
-            Halt::cannot_start(error.to_string(), "remove the state files by hand")
-        })?;
         last_words.push(format!(
             "{0} may join again under the same name: start an onboarding",
             report.node
