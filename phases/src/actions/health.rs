@@ -316,7 +316,7 @@ impl Act for TestTheVolume {
             let namespace = temporary::namespace(cx);
             let manifests = [&namespace, &objects.class, &objects.claim, &objects.pod];
             Ok(Plan {
-                parts: manifests.into_iter().map(temporary::shown).collect(),
+                parts: temporary::planned(cx, &manifests).await?,
             })
         }
         .boxed()
@@ -375,10 +375,7 @@ impl Act for TestTheWorkload {
         async move {
             let (_, pod) = workload(cx).await?;
             Ok(Plan {
-                parts: vec![
-                    temporary::shown(&temporary::namespace(cx)),
-                    temporary::shown(&pod),
-                ],
+                parts: temporary::planned(cx, &[&temporary::namespace(cx), &pod]).await?,
             })
         }
         .boxed()

@@ -140,16 +140,19 @@ impl Act for ProbePods {
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
             let plans = plans(cx).await?;
-            let mut parts = vec![temporary::shown(&temporary::namespace(cx))];
+            let mut manifests = vec![temporary::namespace(cx)];
             for (purpose, node) in [
                 ("listen-server", &plans.control_plane),
                 ("listen-node", &plans.node),
             ] {
-                parts.push(temporary::shown(&plans.listener(cx, purpose, node).1));
+                manifests.push(plans.listener(cx, purpose, node).1);
             }
             let probers = plans.probers(cx, "ADDRESS-OF-LISTEN-SERVER", "ADDRESS-OF-LISTEN-NODE");
-            parts.extend(probers.iter().map(|work| temporary::shown(&work.pod)));
-            Ok(Plan { parts })
+            manifests.extend(probers.into_iter().map(|work| work.pod));
+            let manifests: Vec<&serde_json::Value> = manifests.iter().collect();
+            Ok(Plan {
+                parts: temporary::planned(cx, &manifests).await?,
+            })
         }
         .boxed()
     }

@@ -69,10 +69,7 @@ impl Act for ProbePod {
         async move {
             let (pod, ..) = manifest(cx).await?;
             Ok(Plan {
-                parts: vec![
-                    temporary::shown(&temporary::namespace(cx)),
-                    temporary::shown(&pod),
-                ],
+                parts: temporary::planned(cx, &[&temporary::namespace(cx), &pod]).await?,
             })
         }
         .boxed()

@@ -15,6 +15,7 @@ use std::time::Duration;
 use checks::{
     Context, Reason,
     kinds::{CLAIMS, CONFIGMAPS, Kind, NAMESPACES, PODS, STORAGE_CLASSES},
+    pause::Pause,
     probe::{MANAGED, RUN, helper_image},
     view::{View, encode},
 };
@@ -205,7 +206,7 @@ pub(crate) async fn create(
         "{}?fieldManager={FIELD_MANAGER}",
         collection(kind, namespace)
     );
-    let mut pause = Duration::from_millis(100);
+    let mut pause = Pause::new(Duration::from_millis(100), Duration::from_secs(3));
     for attempt in 0.. {
         let request = Request::post(&path)
             .header(http::header::CONTENT_TYPE, "application/json")
@@ -225,8 +226,7 @@ pub(crate) async fn create(
         if !passing || attempt >= 6 || cx.stop.asked() {
             return Err(refusal::meaning(&what, &error));
         }
-        tokio::time::sleep(pause / 2 + pause.mul_f64(fastrand::f64() / 2.0)).await;
-        pause = (pause * 2).min(Duration::from_secs(3));
+        pause.rest().await;
     }
     Err(ActionError::new(
         "ServerError",
@@ -482,7 +482,68 @@ pub(crate) async fn probe(
     Ok(done)
 }
 
-/// A manifest as a plan shows it.
-pub(crate) fn shown(manifest: &Value) -> String {
-    format!("create {manifest:#}")
+/// What would be created, each tried by the server (`dryRun=All`). The first is the namespace of our own: while that is
+/// absent, the server cannot be asked about what lies in it.
+pub(crate) async fn planned(
+    cx: &ActionContext,
+    manifests: &[&Value],
+) -> Result<Vec<String>, ActionError> {
+    let mut parts = Vec::new();
+    let mut has_namespace = false;
+    for manifest in manifests {
+        let word = manifest["kind"].as_str().unwrap_or_default();
+        let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+        let kinds = [&NAMESPACES].into_iter().chain(KINDS);
+        let Some(kind) = kinds.into_iter().find(|kind| kind.kind == word) else {
+            return Err(ActionError::new(
+                "Malformed",
+                format!("a manifest of kind {word} cannot be planned"),
+            ));
+        };
+        let namespace = &cx.checks.settings.probe.namespace;
+        let answer = if kind.namespaced && !has_namespace {
+            "not sent: absent"
+        } else {
+            let there = already_there(cx, kind, namespace, manifest).await?;
+            has_namespace |= there && kind.kind == NAMESPACES.kind;
+            if there {
+                "there already"
+            } else {
+                "server accepts"
+            }
+        };
+        parts.push(format!(
+            "create {} {name} ({answer})\n{manifest:#}",
+            kind.name()
+        ));
+    }
+    Ok(parts)
+}
+
+/// Asks the server to try a creation: whether the object exists already; an error when it would be refused.
+async fn already_there(
+    cx: &ActionContext,
+    kind: &'static Kind,
+    namespace: &str,
+    object: &Value,
+) -> Result<bool, ActionError> {
+    let path = collection(kind, namespace);
+    let what = kind.name();
+    let mut pause = Pause::new(Duration::from_millis(100), Duration::from_secs(1));
+    let mut attempt = 1;
+    loop {
+        let request = Request::post(format!("{path}?fieldManager={FIELD_MANAGER}&dryRun=All"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(object.to_string().into_bytes())
+            .map_err(|error| ActionError::new("Malformed", format!("{what}: {error}")))?;
+        match cx.client.request::<Value>(request).await {
+            Ok(_) => return Ok(false),
+            Err(kube::Error::Api(status)) if status.code == 409 => return Ok(true),
+            Err(error) if attempt >= 4 || !crate::flux::meaning(&error).1 => {
+                return Err(refusal::meaning(&what, &error));
+            }
+            Err(_) => pause.rest().await,
+        }
+        attempt += 1;
+    }
 }
