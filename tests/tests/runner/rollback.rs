@@ -355,7 +355,7 @@ fn ctrl_c_leaves_a_rollback_that_goes_on() {
     let world = onboarded(&["longhorn-eviction-stuck"]);
     let mut running = world.spawn_onboard(&["--rollback", "--yes"]);
     running.until("it waits for replicas", |one| {
-        one.said().contains("rollback::move_replicas")
+        one.said().contains("waiting for rollback::move_replicas")
     });
     running.signal("INT");
     let output = running.wait().exits(130);
