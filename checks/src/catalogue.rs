@@ -187,16 +187,8 @@ mod tests {
     }
 
     /// Reasons that no test and no row of the fault table gives yet. A reason that is tested must leave this list.
-    const UNTESTED: &[&str] = &[
-        "DiskNotSchedulable",
-        "EndpointNotTls",
-        "NoAnswer",
-        "NoRoute",
-        "NotAttempted",
-        "NotFetched",
-        "RemoteTimedOut",
-        "RightOfWarningsMissing",
-    ];
+    // In one piece, so that this list is not itself what names them.
+    const UNTESTED: &str = "DiskNotSchedulable EndpointNotTls NoAnswer NoRoute NotAttempted NotFetched RemoteTimedOut RightOfWarningsMissing";
 
     /// The text of every source file of this crate: the part that is built, and the part that tests.
     fn sources() -> (String, String) {
@@ -235,10 +227,12 @@ mod tests {
             let words = text.split(|c: char| !c.is_ascii_alphanumeric());
             tests.extend(words.map(|word| format!("\"{word}\" ")));
         }
-        // What the engine itself says is tested there.
+        // What the engine and the lock say is tested there.
         let of_the_engine = [
             "Blocked",
             "CouldNotDecide",
+            "LeaseLapsed",
+            "LeaseLost",
             "NeedsAction",
             "NotAppliedInDryRun",
             "Panicked",
@@ -254,6 +248,7 @@ mod tests {
             .filter(|code| !of_the_engine.contains(code))
             .filter(|code| !tests.contains(&format!("\"{code}\"")))
             .collect();
-        assert_eq!(untested, UNTESTED, "left: reasons that nothing gives");
+        let known: Vec<&str> = UNTESTED.split(' ').collect();
+        assert_eq!(untested, known, "left: reasons that nothing gives");
     }
 }

@@ -49,8 +49,10 @@ const REPOSITORY: &str = "ONBOARDING_REPO";
 /// # Errors
 /// The configuration cannot be read or says something that is not understood.
 pub(crate) fn from_environment(cli: &Cli) -> Result<Options, Halt> {
-    let options = options(cli, std::env::var_os(REPOSITORY))?;
+    let mut options = options(cli, std::env::var_os(REPOSITORY))?;
+    // Before anything looks at the catalogue: scripts are checks of it too.
     scripts::register(&options.scripts);
+    options.settings.extent = extent(&options.selection, options.purpose);
     Ok(options)
 }
 
@@ -88,7 +90,6 @@ fn options(cli: &Cli, environment: Option<OsString>) -> Result<Options, Halt> {
     };
     settings.repository.transport = transport(cli, &config);
     let (selection, purpose) = (selection(cli), purpose(cli));
-    settings.extent = extent(&selection, purpose);
     if let Some(sandbox) = &sandbox {
         settings.poll.0 = pace(sandbox.speed).poll;
     }

@@ -110,7 +110,8 @@ pub(crate) fn is_marked() -> bool {
 }
 
 fn marked(text: &str) -> String {
-    if !is_marked() || text.starts_with('{') {
+    let object = text.starts_with('{') && text.ends_with('}') && !text.contains('\n');
+    if !is_marked() || object {
         return text.to_owned();
     }
     let lines: Vec<String> = text

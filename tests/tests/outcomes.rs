@@ -131,25 +131,21 @@ fn touched() -> Result<(), Failed> {
     }
 }
 
-/// DNS goes down while the node joins: `post` says so, and what it was before.
+/// The datastore fails while the node joins: `post` says so, and what it was before.
 fn got_worse() -> Result<(), Failed> {
     let world = TestEnvironment::at(Stage::New, &[]);
     let mut run = world.spawn_onboard(&["--timeout", "post=3s"]);
     run.until("its push", |_| world.commits().len() > 1);
-    world.fault("coredns-down", true);
+    // Nothing before `post` asks for it.
+    world.fault("datastore-unhealthy", true);
     let output = run.wait();
     if output.code != 1 {
         return Err(format!("exit {}\n{}", output.code, output.stdout).into());
     }
     let report = world.report().ok_or("no report")?;
     for (id, outcome, reason) in [
-        ("post::coredns", Outcome::Fail, "DnsUnavailable"),
+        ("post::datastore", Outcome::Fail, "DatastoreUnhealthy"),
         ("post::nothing_got_worse", Outcome::Fail, "GotWorse"),
-        (
-            "post::workloads_uninterrupted",
-            Outcome::Fail,
-            "Interrupted",
-        ),
     ] {
         let ended = report.case(id).and_then(|case| case.ended());
         let found = ended.map(|ended| (ended.outcome, ended.reason.as_str()));

@@ -298,7 +298,7 @@ fn causes_are_shown_and_consequences_are_folded_into_them_however_far_away() {
         .lines(look(None))
         .join("\n");
     assert!(
-        lines.contains("storage_integration FAILED after 1 s · 2 causes, 4 blocked\n"),
+        lines.contains("storage_integration FAILED after 1.0 s · 2 causes, 4 blocked\n"),
         "{lines}"
     );
     for blocks in [

@@ -290,6 +290,7 @@ pub(crate) const ROWS: &[Row] = &[
         "ScrapeFails",
     ),
     // Security
+    stops("rights-reduced", "pre::permissions", "RightMissing"),
     stops(
         "node-rights-missing",
         "security::node_rights",

@@ -216,7 +216,14 @@ impl<'a> Journey<'a> {
             assert_eq!(report.phase(*phase), Some(before), "{phase} was run again");
         }
         for (id, before) in &self.taken {
-            assert_eq!(report.action(id), Some(before), "{id} was done again");
+            // It is looked at again, and then says that it is so already; what it wrote down stays.
+            let kept = |record: &ActionRecord| {
+                let mut recorded = record.recorded.clone();
+                recorded.remove("message");
+                (record.state, record.started, recorded)
+            };
+            let now = report.action(id).map(kept);
+            assert_eq!(now, Some(kept(before)), "{id} was done again");
         }
     }
 
