@@ -290,7 +290,6 @@ pub(crate) const ROWS: &[Row] = &[
         "ScrapeFails",
     ),
     // Security
-    stops("rights-reduced", "pre::permissions", "RightMissing"),
     stops(
         "node-rights-missing",
         "security::node_rights",
