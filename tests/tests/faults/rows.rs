@@ -176,7 +176,6 @@ pub(crate) const ROWS: &[Row] = &[
         "storage::instance_manager",
         "InstanceManagerNotRunning",
     ),
-    warns("longhorn-driver-down", "pre::workloads_steady", "Unsteady"),
     stops("longhorn-stray-node", "storage::no_stray_node", "StrayNode"),
     stops(
         "storageclass-missing",
