@@ -326,7 +326,6 @@ pub(crate) const ROWS: &[Row] = &[
     )),
     stops("public-ip-differs", "network::public_ip", "AddressDiffers"),
     warns("pods-nearly-full", "pre::pod_capacity", "PodsNearlyFull"),
-    warns("quota-exhausted", "pre::resource_quotas", "QuotaNearlyUsed"),
     warns("alert-rules-missing", "monitoring::alert_rules", "NoRules"),
     warns(
         "dashboards-missing",
@@ -362,11 +361,6 @@ pub(crate) const ROWS: &[Row] = &[
         "longhorn-engine-image-missing",
         "join::daemonset_pods",
         "DaemonSetPodNotReady",
-    ),
-    warns(
-        "longhorn-provisioner-down",
-        "pre::longhorn_claims",
-        "ClaimNotBound",
     ),
     warns(
         "longhorn-replica-count-low",
