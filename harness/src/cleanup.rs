@@ -308,16 +308,13 @@ fn agreed(cli: &Cli) -> Result<bool, Halt> {
 fn tell(cli: &Cli, found: &[Found], removed: usize) {
     if cli.format == Some(Format::Json) {
         let objects: Vec<String> = found.iter().map(Found::shown).collect();
-        term::out(
-            &serde_json::json!({
-                "schema": reports::model::SCHEMA,
-                "event": "cleanup",
-                "at": jiff::Timestamp::now(),
-                "found": objects,
-                "removed": removed,
-            })
-            .to_string(),
-        );
+        term::object(&serde_json::json!({
+            "schema": reports::model::SCHEMA,
+            "event": "cleanup",
+            "at": jiff::Timestamp::now(),
+            "found": objects,
+            "removed": removed,
+        }));
     }
 }
 

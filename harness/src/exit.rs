@@ -62,17 +62,14 @@ impl Halt {
             term::err(&format!("{} {hint}", look.strong("do:")));
         }
         if cli.format == Some(Format::Json) {
-            term::out(
-                &serde_json::json!({
-                    "schema": reports::model::SCHEMA,
-                    "event": "halted",
-                    "at": jiff::Timestamp::now(),
-                    "exit_code": self.exit.code(),
-                    "message": message,
-                    "hint": hint,
-                })
-                .to_string(),
-            );
+            term::object(&serde_json::json!({
+                "schema": reports::model::SCHEMA,
+                "event": "halted",
+                "at": jiff::Timestamp::now(),
+                "exit_code": self.exit.code(),
+                "message": message,
+                "hint": hint,
+            }));
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn show(cli: &Cli, id: &str) -> Result<Exit, Halt> {
     }
     let entry = find(id, entries)?;
     if cli.format == Some(Format::Json) {
-        term::out(&as_json(entry, &options.settings).to_string());
+        term::object(&as_json(entry, &options.settings));
     } else {
         for line in explain(entry, look, &options.settings) {
             term::out(&line);

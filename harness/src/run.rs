@@ -83,7 +83,7 @@ fn summarise(options: &Options, ended: &Ended, again: &str, stdout: Look, stderr
             .lines(stdout)
             .iter()
             .for_each(|line| term::out(line)),
-        Format::Json => term::out(&summary.json().to_string()),
+        Format::Json => term::object(&summary.json()),
         Format::Libtest => {
             let _ = std::io::stdout().flush();
             summary
@@ -115,7 +115,7 @@ fn rolled_back(options: &Options, ended: &Ended, stdout: Look, stderr: Look) {
             "messages": ended.last_words,
             "files": files,
         });
-        return term::out(&render::tidy(object).to_string());
+        return term::object(&render::tidy(object));
     }
     let (look, say): (Look, fn(&str)) = match options.format {
         Format::Libtest => (stderr, term::err),

@@ -99,7 +99,7 @@ static MARKED: AtomicBool = AtomicBool::new(false);
 /// What every line of a dry run begins with.
 pub(crate) const MARK: &str = "[DRY RUN] ";
 
-/// From now on every line is marked as one of a dry run. JSON objects say it themselves.
+/// From now on every line is marked as one of a dry run.
 pub(crate) fn mark() {
     MARKED.store(true, Ordering::Relaxed);
 }
@@ -110,8 +110,7 @@ pub(crate) fn is_marked() -> bool {
 }
 
 fn marked(text: &str) -> String {
-    let object = text.starts_with('{') && text.ends_with('}') && !text.contains('\n');
-    if !is_marked() || object {
+    if !is_marked() {
         return text.to_owned();
     }
     let lines: Vec<String> = text
@@ -123,11 +122,20 @@ fn marked(text: &str) -> String {
 
 /// Writes a line to standard output. Once nobody reads it any more (`| head`), nothing more is written.
 pub(crate) fn out(line: &str) {
+    write(&marked(line));
+}
+
+/// Writes a JSON object to standard output, on one line. Of a dry run it says so itself.
+pub(crate) fn object(value: &serde_json::Value) {
+    write(&value.to_string());
+}
+
+fn write(line: &str) {
     if CLOSED.load(Ordering::Relaxed) {
         return;
     }
     let mut stdout = std::io::stdout().lock();
-    if writeln!(stdout, "{}", marked(line))
+    if writeln!(stdout, "{line}")
         .and_then(|()| stdout.flush())
         .is_err()
     {

@@ -35,7 +35,7 @@ pub(crate) fn show(cli: &Cli) -> Result<Exit, Halt> {
     let chronicle = read(&options.log_dir, node)?;
     let folder = &options.log_dir;
     if options.format == Format::Json {
-        term::out(&object(folder, node, &chronicle).to_string());
+        term::object(&object(folder, node, &chronicle));
     } else {
         let look = Look::stdout(cli.color);
         for line in screen::lines(folder, node, &chronicle, look) {

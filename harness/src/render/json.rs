@@ -35,8 +35,8 @@ impl Sink for Json {
             _ => true,
         };
         if worth {
-            let line = object(event, Timestamp::now()).to_string();
-            self.progress.suspend(|| term::out(&line));
+            let object = object(event, Timestamp::now());
+            self.progress.suspend(|| term::object(&object));
         }
     }
 }

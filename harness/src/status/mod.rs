@@ -59,7 +59,7 @@ pub(crate) fn show(cli: &Cli) -> Result<Exit, Halt> {
     let record = record(&options, now.cluster_uid())?;
     let remarks = compare::remarks(record.report.as_ref(), record.running.is_some(), &now);
     if options.format == Format::Json {
-        term::out(&object(&options, &record, &now, &remarks).to_string());
+        term::object(&object(&options, &record, &now, &remarks));
     } else {
         let look = Look::stdout(cli.color);
         let again = sandbox_mode::again(cli, None);
