@@ -8,7 +8,7 @@ use kube::Client;
 use reports::model::Phase;
 use tokio::time::Instant;
 
-use crate::{Stop, lease::Permit, wait::Observer};
+use crate::{Stop, lease::Permit, temporary, wait::Observer};
 
 /// A step of a phase that changes something.
 pub struct Action {
@@ -68,13 +68,15 @@ pub trait Act: Send + Sync {
         false
     }
 
-    /// Removes what it made for itself and says what that was. Called after every [`Act::apply`] of a temporary action,
-    /// however it ended; asks for the removal and does not wait for it.
+    /// Removes what the action of this id made for itself, found by the labels of run and action, and says what that
+    /// was. Called after every [`Act::apply`] of a temporary action, however it ended; asks for the removal and does not
+    /// wait for it.
     fn release<'a>(
         &'a self,
-        _: &'a ActionContext,
+        cx: &'a ActionContext,
+        id: &'a str,
     ) -> BoxFuture<'a, Result<Vec<String>, ActionError>> {
-        Box::pin(async { Ok(Vec::new()) })
+        Box::pin(temporary::release(cx, id))
     }
 }
 

@@ -14,6 +14,7 @@ mod flux;
 pub mod git;
 pub mod lease;
 pub mod order;
+mod own_commit;
 pub mod rollback;
 mod stop;
 pub mod temporary;

@@ -84,7 +84,7 @@ async fn release(
     tally: &Tally,
     ended: &mut Ended,
 ) -> bool {
-    let work = Meter::count_for(tally.clone(), action.act.release(cx));
+    let work = Meter::count_for(tally.clone(), action.act.release(cx, action.id));
     let result = AssertUnwindSafe(work)
         .catch_unwind()
         .await

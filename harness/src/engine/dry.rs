@@ -19,21 +19,20 @@ use phases::{
 use reports::{
     archive,
     folder::{LogFolder, StateFolder},
-    log::Log,
     model::{ActionRecord, Ended as CaseEnded, Mode, Outcome, Phase, PhaseState, Report},
     store::Store,
 };
 use tokio::runtime::Runtime;
 
 use super::{
-    Ended, act, ask, copies,
+    Ended, act, ask, copies, ending,
     logbook::Logbook,
     named, new_report,
     ordered::Run,
     recorder::Recorder,
     resume::{self, Begin},
     start::World,
-    started, state, unarchived, unwritable, warned,
+    started, unarchived, unwritable, warned,
 };
 use crate::{
     event::{Event, Sink},
@@ -63,15 +62,7 @@ pub(super) fn run(
     let new = new_report(&id, Mode::Onboard, world);
     let begun = resume::begin(begin, new, state_folder.as_ref())?;
     let logs = LogFolder::open_or_create(&options.log_dir).map_err(refused)?;
-    let log = Log::create(
-        &logs,
-        &options.settings.node.name,
-        Mode::DryRun,
-        Timestamp::now(),
-        options.verbose,
-    )
-    .map_err(|error| Halt::cannot_start(error.to_string(), "name another folder with --log-dir"))?;
-    crate::trace::attach(&log);
+    let log = ending::log(options, &logs, Mode::DryRun)?;
     let log_path = log.path().map(std::path::Path::to_owned);
     let sink: Arc<dyn Sink> = Arc::new(Logbook::new(log, sink));
     let resumed = begun.report.resumed > 0;
@@ -100,11 +91,7 @@ pub(super) fn run(
         lease: None,
     };
     let exit = warned(options, &recorder, run.dry(records)?);
-    let limit = std::time::Duration::from_secs(if exit == Exit::Interrupted { 2 } else { 20 });
-    let tables = runtime.block_on(state::look(&run.snapshot(), limit));
-    recorder.update(|report| report.state = Some(tables))?;
-    recorder.finish(exit)?;
-    let report = recorder.report();
+    let report = ending::finish(&run, exit)?;
     let now = Timestamp::now();
     let junit = archive::write_junit(&logs, &report, now).map_err(unarchived)?;
     let markdown = if options.report {

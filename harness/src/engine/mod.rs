@@ -7,6 +7,7 @@ mod act;
 mod ask;
 mod board;
 mod dry;
+mod ending;
 mod fix;
 mod gate;
 mod group;
@@ -33,7 +34,6 @@ use reports::{
     folder::{LogFolder, StateFolder},
     junit::JunitOptions,
     lock::Lock,
-    log::Log,
     model::{Mode, Report, SCHEMA},
     store::{Copies, Store},
 };
@@ -244,15 +244,7 @@ fn write(
     let (report, warning) = (begun.report, begun.warning);
     let (id, resumed) = (report.run.clone(), report.resumed > 0);
     let store = Store::begin(Some(&state_folder), report, copies(options)).map_err(unwritable)?;
-    let log = Log::create(
-        &log_folder,
-        &options.settings.node.name,
-        Mode::Onboard,
-        Timestamp::now(),
-        options.verbose,
-    )
-    .map_err(|error| Halt::cannot_start(error.to_string(), "name another folder with --log-dir"))?;
-    crate::trace::attach(&log);
+    let log = ending::log(options, &log_folder, Mode::Onboard)?;
     let log_path = log.path().map(std::path::Path::to_owned);
     let kept_log = log.clone();
     let sink: Arc<dyn Sink> = Arc::new(Logbook::new(log, sink));
@@ -285,33 +277,11 @@ fn write(
     };
     run.leave();
     let exit = locked_out(world, &recorder, warned(options, &recorder, ended?));
-    // Whoever pressed Ctrl-C does not wait for a server that does not answer.
-    let limit = Duration::from_secs(if exit == Exit::Interrupted { 2 } else { 20 });
-    let tables = runtime.block_on(state::look(&run.snapshot(), limit));
-    recorder.update(|report| report.state = Some(tables))?;
-    recorder.finish(exit)?;
-    let report = recorder.report();
-    let now = Timestamp::now();
-    // What came of the run stands in the state folder; that the log folder cannot be written does not undo it.
-    let kept = archive::archive(&state_folder, &log_folder, &report.node, now);
-    let mut archived = kept.is_ok();
-    let kept = kept.unwrap_or_else(|error| {
-        recorder.tell(&Event::Warning(not_archived(&error, &state_folder)));
-        archive::Kept::default()
-    });
-    let markdown = if options.report {
-        archive::write_markdown(&log_folder, &report, now)
-            .map_err(|error| {
-                recorder.tell(&Event::Warning(no_markdown(&error, &state_folder)));
-                archived = false;
-            })
-            .ok()
-    } else {
-        None
-    };
+    let report = ending::finish(&run, exit)?;
+    let kept = ending::put_away(options, &recorder, &state_folder, &log_folder, &report);
     let files = named([
         ("log", log_path),
-        ("report", markdown),
+        ("report", kept.markdown),
         ("junit", kept.junit),
     ]);
     let stopped = exit == Exit::Failed && report.has_changes() && begin.ordered();
@@ -325,12 +295,8 @@ fn write(
         recorder.tell(&Event::Warning(format!("the log is not complete: {gap}")));
     }
     // Whatever could not be put into the log folder is still in the state folder, and stays there.
-    if archived && report.complete() && report.mode == Mode::Onboard {
-        let told = Arc::clone(&sink);
-        drop(recorder);
-        if let Err(error) = archive::clear(&state_folder) {
-            told.event(&Event::Warning(not_cleared(&error)));
-        }
+    if kept.whole && report.complete() && report.mode == Mode::Onboard {
+        ending::clear(&recorder, &state_folder);
     }
     // The Lease is given back while the folder is still ours.
     drop(lease);
@@ -441,28 +407,6 @@ fn unarchived(error: archive::ArchiveError) -> Halt {
     Halt::cannot_start(
         error.to_string(),
         "make room in the log folder, or name another with --log-dir",
-    )
-}
-
-/// Only the archived copy makes room for the next run: without it the report stays.
-fn not_archived(error: &archive::ArchiveError, state: &StateFolder) -> String {
-    format!(
-        "the report is not archived: {error}; it stays in {}, and the next run archives it: make room in the log folder, \
-         or give it back",
-        state.path().display()
-    )
-}
-
-fn not_cleared(error: &archive::ArchiveError) -> String {
-    format!(
-        "the state of this run is archived and could not be removed: {error}; the next run puts it away"
-    )
-}
-
-fn no_markdown(error: &archive::ArchiveError, state: &StateFolder) -> String {
-    format!(
-        "there is no Markdown report in the log folder: {error}; what it would say is in {}",
-        state.markdown().display()
     )
 }
 

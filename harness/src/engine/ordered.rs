@@ -73,36 +73,19 @@ impl Run<'_> {
         const KEPT: &str = "pre::permissions";
         let before = self.requests();
         self.recorder.phase_started(phase, 1, |_| true)?;
-        for check in catalogue::of(phase)
-            .into_iter()
-            .filter(|check| check.id != KEPT)
-        {
+        let checks = catalogue::of(phase).into_iter().map(|one| (one.id, "ask"));
+        let actions = actions::of(phase).iter().map(|one| (one.id, "do"));
+        for (id, word) in checks.chain(actions).filter(|(id, _)| *id != KEPT) {
             let message = "left out by --skip-validation".to_owned();
-            let hint = "run without --skip-validation to ask it";
-            self.recorder.unasked(
-                check.id,
-                ask::unasked(
-                    Outcome::Skip,
-                    "ValidationSkipped",
-                    message,
-                    hint,
-                    Vec::new(),
-                ),
+            let hint = format!("run without --skip-validation to {word} it");
+            let ended = ask::unasked(
+                Outcome::Skip,
+                "ValidationSkipped",
+                message,
+                &hint,
+                Vec::new(),
             );
-        }
-        for action in actions::of(phase) {
-            let message = "left out by --skip-validation".to_owned();
-            let hint = "run without --skip-validation to do it";
-            self.recorder.unasked(
-                action.id,
-                ask::unasked(
-                    Outcome::Skip,
-                    "ValidationSkipped",
-                    message,
-                    hint,
-                    Vec::new(),
-                ),
-            );
+            self.recorder.unasked(id, ended);
         }
         let kept: Vec<&'static Check> = catalogue::find(KEPT).into_iter().collect();
         self.ask(&kept, self.snapshot(), HashMap::new());

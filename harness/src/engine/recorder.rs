@@ -181,13 +181,7 @@ impl Recorder {
                 .iter()
                 .any(|one| one.id == action.id && one.state != ActionState::Undone);
             if !open {
-                report.actions.push(ActionRecord {
-                    id: action.id.to_owned(),
-                    state: ActionState::Begun,
-                    started: Timestamp::now(),
-                    finished: None,
-                    recorded: std::collections::BTreeMap::new(),
-                });
+                report.actions.push(begun(action));
             }
         })?;
         self.tell(&Event::CaseStarted {
@@ -241,13 +235,7 @@ impl Recorder {
                 record.finished = None;
                 record.recorded.remove(FAILED);
             } else {
-                report.actions.push(ActionRecord {
-                    id: action.id.to_owned(),
-                    state: ActionState::Begun,
-                    started: Timestamp::now(),
-                    finished: None,
-                    recorded: std::collections::BTreeMap::new(),
-                });
+                report.actions.push(begun(action));
             }
         })?;
         self.tell(&Event::CaseStarted {
@@ -354,6 +342,17 @@ pub(super) fn undo(report: &mut Report, which: impl Fn(&str) -> bool) {
             one.state = ActionState::Undone;
             one.finished = Some(Timestamp::now());
         }
+    }
+}
+
+/// The record of an action that begins now.
+fn begun(action: &Action) -> ActionRecord {
+    ActionRecord {
+        id: action.id.to_owned(),
+        state: ActionState::Begun,
+        started: Timestamp::now(),
+        finished: None,
+        recorded: std::collections::BTreeMap::new(),
     }
 }
 

@@ -21,21 +21,20 @@ use reports::{
     archive,
     folder::{LogFolder, StateFolder},
     lock::Lock,
-    log::Log,
     model::{Mode, Outcome, Phase, Report},
     store::Store,
 };
 use tokio::{runtime::Runtime, time::Instant};
 
 use super::{
-    Ended, act, copies, group,
+    Ended, act, copies, ending, group,
     logbook::Logbook,
-    named, new_report, no_markdown, not_archived, not_cleared,
+    named, new_report,
     ordered::Run,
     recorder::{Recorder, undo},
     resume,
     start::World,
-    state, unarchived, unwritable,
+    unarchived, unwritable,
 };
 use crate::{
     build,
@@ -119,15 +118,7 @@ pub(super) fn roll_back(
         &sink,
     )?;
     let store = Store::begin(Some(&state_folder), report, copies(options)).map_err(unwritable)?;
-    let log = Log::create(
-        &log_folder,
-        &options.settings.node.name,
-        Mode::Rollback,
-        Timestamp::now(),
-        options.verbose,
-    )
-    .map_err(|error| Halt::cannot_start(error.to_string(), "name another folder with --log-dir"))?;
-    crate::trace::attach(&log);
+    let log = ending::log(options, &log_folder, Mode::Rollback)?;
     let log_path = log.path().map(std::path::Path::to_owned);
     let logbook = Logbook::new(log, sink);
     logbook.write(&super::started(
@@ -157,34 +148,12 @@ pub(super) fn roll_back(
     if exit == Exit::Passed {
         recorder.update(|report| undo(report, |id| Phase::of_id(id).is_some()))?;
     }
-    let limit = Duration::from_secs(if exit == Exit::Interrupted { 2 } else { 20 });
-    let tables = runtime.block_on(state::look(&run.snapshot(), limit));
-    recorder.update(|report| report.state = Some(tables))?;
-    recorder.finish(exit)?;
-    let report = recorder.report();
-    let now = Timestamp::now();
-    // The node is out whether or not the log folder can be written; what is not archived stays where it is.
-    let mut archived = true;
-    let kept =
-        archive::archive(&state_folder, &log_folder, &report.node, now).unwrap_or_else(|error| {
-            recorder.tell(&Event::Warning(not_archived(&error, &state_folder)));
-            archived = false;
-            archive::Kept::default()
-        });
-    let markdown = options
-        .report
-        .then(|| archive::write_markdown(&log_folder, &report, now))
-        .and_then(|written| {
-            written
-                .map_err(|error| {
-                    recorder.tell(&Event::Warning(no_markdown(&error, &state_folder)));
-                    archived = false;
-                })
-                .ok()
-        });
+    let report = ending::finish(&run, exit)?;
+    // The node is out whether or not the log folder can be written.
+    let kept = ending::put_away(options, &recorder, &state_folder, &log_folder, &report);
     if exit == Exit::Passed {
-        if archived && let Err(error) = archive::clear(&state_folder) {
-            recorder.tell(&Event::Warning(not_cleared(&error)));
+        if kept.whole {
+            ending::clear(&recorder, &state_folder);
         }
         drop(run);
         drop(recorder);
@@ -201,7 +170,7 @@ pub(super) fn roll_back(
         report,
         files: named([
             ("log", log_path),
-            ("report", markdown),
+            ("report", kept.markdown),
             ("junit", kept.junit),
         ]),
         last_words,

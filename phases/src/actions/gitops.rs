@@ -16,9 +16,10 @@ use super::reconcile;
 use crate::{
     Act, Action, ActionContext, ActionError, Done, Plan, flux,
     git::{
-        Change, ChangeError, Looked, Progress, Proposal, Rebased, Signature, Wanted, commit,
-        progress, push, rebase, sign::signer, write,
+        Change, ChangeError, Looked, Progress, Proposal, Wanted, commit, progress, sign::signer,
+        write,
     },
+    own_commit,
 };
 
 const COMMIT: &str = "gitops::commit";
@@ -364,27 +365,7 @@ impl Act for Commit {
                 message: message(cx, &work),
                 require_signed: cx.require_signed,
             };
-            let prepared = commit::prepare(work.repository, &proposal).await?;
-            // Written down before the branch moves: a run that dies here finds its own commit again.
-            cx.journal
-                .record(COMMIT, "commit", &prepared.id.to_string())?;
-            cx.journal
-                .record(COMMIT, "parent", &prepared.parent.to_string())?;
-            cx.permit.check("the commit")?;
-            commit::land(work.repository, &prepared)?;
-            let id = short(prepared.id);
-            let done = match &prepared.signature {
-                Signature::Signed(how) => Done::new(format!("{id} signed ({how})")),
-                Signature::Unsigned => Done::new(format!(
-                    "{id}, not signed, as git is not set up to sign here"
-                ))
-                .warn("CommitNotSigned"),
-            };
-            Ok(done.saw(format!(
-                "branch {} {} → {id}",
-                prepared.branch,
-                short(prepared.parent)
-            )))
+            own_commit::make(cx, COMMIT, work.repository, &proposal).await
         }
         .boxed()
     }
@@ -443,18 +424,6 @@ impl Act for Push {
                     ));
                 }
             };
-            // A run that died right after its commit may have left the index one step behind.
-            commit::settle_index(work.repository, work.file())?;
-            let parent = parent(cx, &work, own)?;
-            let place = format!("{}/{}", work.remote.name, work.remote.branch);
-            let (repository, remote, transport) = (work.repository, &work.remote, cx.transport);
-            cx.permit.check("the push")?;
-            match push::push(repository, remote, transport, own, parent).await {
-                Ok(pushed) => return Ok(Done::new(format!("{place} {pushed}"))),
-                Err(ChangeError::NonFastForward { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            // Somebody pushed in between: fetch, make this one commit again on their tip, once.
             let text = message(cx, &work);
             let change = Change {
                 file: work.file(),
@@ -463,53 +432,10 @@ impl Act for Push {
                 message: &text,
                 require_signed: cx.require_signed,
             };
-            cx.permit.check("the commit on the new tip")?;
-            match rebase::rebase_once(repository, remote, transport, &change, own).await? {
-                Rebased::AlreadyThere { tip } => {
-                    cx.journal.record(COMMIT, "commit", &tip.to_string())?;
-                    Ok(Done::new(format!(
-                        "{place} has the change already, at {}",
-                        short(tip)
-                    )))
-                }
-                Rebased::Onto { commit, .. } => {
-                    cx.journal
-                        .record(COMMIT, "commit", &commit.id.to_string())?;
-                    cx.journal
-                        .record(COMMIT, "parent", &commit.parent.to_string())?;
-                    cx.permit.check("the push")?;
-                    let pushed =
-                        push::push(repository, remote, transport, commit.id, commit.parent).await?;
-                    let made = format!("{} was made again as {}", short(own), short(commit.id));
-                    Ok(Done::new(format!(
-                        "{place} {pushed}, on a commit that came in between"
-                    ))
-                    .saw(made))
-                }
-            }
+            own_commit::send(cx, COMMIT, work.repository, &work.remote, &change, own).await
         }
         .boxed()
     }
-}
-
-/// The commit that ours builds on: where the remote is expected.
-fn parent(cx: &ActionContext, work: &Work<'_>, own: Oid) -> Result<Oid, ActionError> {
-    if let Some(parent) = cx
-        .recorded(COMMIT, "parent")
-        .and_then(|parent| parent.parse().ok())
-    {
-        return Ok(parent);
-    }
-    let known = work
-        .repository
-        .tracking_tip(&work.remote)
-        .map_err(ChangeError::from)?;
-    known.ok_or_else(|| {
-        ActionError::new(
-            "RemoteBranchAbsent",
-            format!("the parent of {} is not known: fetch first", short(own)),
-        )
-    })
 }
 
 struct Reconcile;

@@ -343,13 +343,6 @@ impl Act for TestTheVolume {
     fn is_temporary(&self) -> bool {
         true
     }
-
-    fn release<'a>(
-        &'a self,
-        cx: &'a ActionContext,
-    ) -> BoxFuture<'a, Result<Vec<String>, ActionError>> {
-        temporary::release(cx, VOLUME).boxed()
-    }
 }
 
 struct TestTheWorkload;
@@ -432,9 +425,10 @@ impl Act for TestTheWorkload {
     fn release<'a>(
         &'a self,
         cx: &'a ActionContext,
+        id: &'a str,
     ) -> BoxFuture<'a, Result<Vec<String>, ActionError>> {
         async move {
-            let mut removed = temporary::release(cx, WORKLOAD).await?;
+            let mut removed = temporary::release(cx, id).await?;
             let namespace = &cx.checks.settings.probe.namespace;
             removed.extend(temporary::leave_namespace(&cx.client, namespace, &cx.run).await?);
             Ok(removed)

@@ -188,11 +188,4 @@ impl Act for ProbePods {
     fn is_temporary(&self) -> bool {
         true
     }
-
-    fn release<'a>(
-        &'a self,
-        cx: &'a ActionContext,
-    ) -> BoxFuture<'a, Result<Vec<String>, ActionError>> {
-        temporary::release(cx, TRAFFIC).boxed()
-    }
 }

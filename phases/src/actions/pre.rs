@@ -94,11 +94,4 @@ impl Act for ProbePod {
     fn is_temporary(&self) -> bool {
         true
     }
-
-    fn release<'a>(
-        &'a self,
-        cx: &'a ActionContext,
-    ) -> BoxFuture<'a, Result<Vec<String>, ActionError>> {
-        temporary::release(cx, BEFORE).boxed()
-    }
 }

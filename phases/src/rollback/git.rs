@@ -5,16 +5,17 @@ use std::path::Path;
 
 use checks::{
     Context,
-    git::{Oid, Remote, Repository, Transport, short},
+    git::{Oid, Remote, Repository, short},
 };
 use futures::{FutureExt, future::BoxFuture};
 
 use crate::{
     Act, ActionContext, ActionError, Done, Plan,
     git::{
-        Change, ChangeError, Looked, Progress, Proposal, Rebased, Signature, Wanted, commit, edit,
-        progress, push, rebase, write,
+        Change, ChangeError, Looked, Progress, Proposal, Wanted, commit, edit, progress, rebase,
+        write,
     },
+    own_commit,
 };
 
 const DEACTIVATE: &str = "rollback::deactivate";
@@ -246,7 +247,7 @@ async fn take_back(
     let taken = rebase::take_back(
         work.repository,
         &work.remote,
-        transport(cx),
+        cx.transport,
         work.file(),
         own,
     );
@@ -259,10 +260,6 @@ async fn take_back(
         Err(ChangeError::AlreadyPushed { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-fn transport(cx: &ActionContext) -> Transport {
-    cx.transport
 }
 
 /// `rollback::commit`
@@ -303,7 +300,6 @@ impl Act for Commit {
 
     fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
         async move {
-            cx.permit.check("the commit")?;
             let work = Work::of(&cx.checks)?;
             let edit = match work.back()? {
                 Back::Edited(edit) => edit,
@@ -319,25 +315,7 @@ impl Act for Commit {
                 message: work.message(&cx.checks),
                 require_signed: cx.require_signed,
             };
-            let prepared = commit::prepare(work.repository, &proposal).await?;
-            cx.journal
-                .record(COMMIT, "commit", &prepared.id.to_string())?;
-            cx.journal
-                .record(COMMIT, "parent", &prepared.parent.to_string())?;
-            commit::land(work.repository, &prepared)?;
-            let id = short(prepared.id);
-            let done = match &prepared.signature {
-                Signature::Signed(how) => Done::new(format!("{id} signed ({how})")),
-                Signature::Unsigned => Done::new(format!(
-                    "{id}, not signed, as git is not set up to sign here"
-                ))
-                .warn("CommitNotSigned"),
-            };
-            Ok(done.saw(format!(
-                "branch {} {} → {id}",
-                prepared.branch,
-                short(prepared.parent)
-            )))
+            own_commit::make(cx, COMMIT, work.repository, &proposal).await
         }
         .boxed()
     }
@@ -391,74 +369,16 @@ impl Act for Push {
                     return Err(ActionError::new("NothingToPush", what));
                 }
             };
-            cx.permit.check("the push")?;
-            commit::settle_index(work.repository, work.file())?;
-            let parent = parent(cx, &work, own)?;
-            let place = format!("{}/{}", work.remote.name, work.remote.branch);
-            match push::push(work.repository, &work.remote, cx.transport, own, parent).await {
-                Ok(pushed) => return Ok(Done::new(format!("{place} {pushed}"))),
-                Err(ChangeError::NonFastForward { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            again(cx, &work, own).await
+            let text = work.message(&cx.checks);
+            let change = Change {
+                file: work.file(),
+                entry: &work.entry,
+                wanted: work.commented(),
+                message: &text,
+                require_signed: cx.require_signed,
+            };
+            own_commit::send(cx, COMMIT, work.repository, &work.remote, &change, own).await
         }
         .boxed()
     }
-}
-
-/// Somebody pushed in between: fetch, make this one commit again on their tip, once.
-async fn again(cx: &ActionContext, work: &Work<'_>, own: Oid) -> Result<Done, ActionError> {
-    cx.permit.check("the commit on the new tip")?;
-    let place = format!("{}/{}", work.remote.name, work.remote.branch);
-    let text = work.message(&cx.checks);
-    let change = Change {
-        file: work.file(),
-        entry: &work.entry,
-        wanted: work.commented(),
-        message: &text,
-        require_signed: cx.require_signed,
-    };
-    let (repository, remote) = (work.repository, &work.remote);
-    match rebase::rebase_once(repository, remote, cx.transport, &change, own).await? {
-        Rebased::AlreadyThere { tip } => {
-            cx.journal.record(COMMIT, "commit", &tip.to_string())?;
-            Ok(Done::new(format!(
-                "{place} has it already, at {}",
-                short(tip)
-            )))
-        }
-        Rebased::Onto { commit, .. } => {
-            cx.journal
-                .record(COMMIT, "commit", &commit.id.to_string())?;
-            cx.journal
-                .record(COMMIT, "parent", &commit.parent.to_string())?;
-            let pushed =
-                push::push(repository, remote, cx.transport, commit.id, commit.parent).await?;
-            let made = format!("{} was made again as {}", short(own), short(commit.id));
-            let words = format!("{place} {pushed}, on a commit that came in between");
-            Ok(Done::new(words).saw(made))
-        }
-    }
-}
-
-/// The commit that ours builds on: where the remote is expected.
-fn parent(cx: &ActionContext, work: &Work<'_>, own: Oid) -> Result<Oid, ActionError> {
-    let recorded = cx.recorded(COMMIT, "commit") == Some(own.to_string());
-    let parent = cx
-        .recorded(COMMIT, "parent")
-        .filter(|_| recorded)
-        .and_then(|parent| parent.parse().ok());
-    if let Some(parent) = parent {
-        return Ok(parent);
-    }
-    let known = work
-        .repository
-        .tracking_tip(&work.remote)
-        .map_err(ChangeError::from)?;
-    known.ok_or_else(|| {
-        ActionError::new(
-            "RemoteBranchAbsent",
-            format!("the parent of {} is not known: fetch first", short(own)),
-        )
-    })
 }
