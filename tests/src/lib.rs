@@ -28,6 +28,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 pub use binary::harness as binary;
+pub use look::nothing_done;
 pub use process::{Output, Running};
 
 /// Makes plain functions into tests on the sandbox, and names them for the runner of the real control plane
@@ -222,6 +223,17 @@ impl TestEnvironment {
     #[must_use]
     pub fn onboard(&self, arguments: &[&str]) -> Output {
         self.spawn_onboard(arguments).wait()
+    }
+
+    /// Starts an onboarding of a node that does not come, and returns when it waits for that.
+    #[must_use]
+    pub fn spawn_waiting(&self) -> Running {
+        self.fault("node-never-registers", true);
+        let mut run = self.spawn_onboard(&["--timeout", "join=90s"]);
+        run.until("the wait for the node", |run| {
+            run.said().contains("waiting for join::registered")
+        });
+        run
     }
 
     /// Starts the program on the sandbox (`--sandbox=DIR`), with state and logs in this environment.

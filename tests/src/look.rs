@@ -5,13 +5,35 @@ use std::{fs, path::Path, process::Command};
 use reports::{
     archive,
     folder::{LogFolder, StateFolder},
-    model::Report,
+    model::{Cluster, Mode, Report, SCHEMA},
     store::Store,
 };
 use sandbox::api::RequestRecord;
 use serde_json::Value;
 
 use crate::TestEnvironment;
+
+/// The report of a run in which nothing has happened yet, for checks that are asked without one.
+#[must_use]
+pub fn nothing_done() -> Report {
+    Report {
+        schema: SCHEMA,
+        sequence: 0,
+        run: "00000000".into(),
+        mode: Mode::Inspect,
+        node: checks::Settings::default().node.name,
+        cluster: Cluster::default(),
+        repository: None,
+        tool: env!("CARGO_PKG_VERSION").into(),
+        started: "2026-01-01T00:00:00Z".parse().expect("a time"),
+        finished: None,
+        exit_code: None,
+        resumed: 0,
+        phases: Vec::new(),
+        actions: Vec::new(),
+        state: None,
+    }
+}
 
 impl TestEnvironment {
     /// The unfinished report in the state folder, read as the program reads it.

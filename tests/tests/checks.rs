@@ -16,7 +16,7 @@ use checks::{
 };
 use futures::{FutureExt as _, future::BoxFuture};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use reports::model::{Cluster, Mode, Outcome, Report, SCHEMA, Severity};
+use reports::model::{Outcome, Severity};
 use sandbox::Stage;
 use tests::TestEnvironment;
 
@@ -58,30 +58,9 @@ impl World {
             view: View::snapshot(reader),
             settings: Arc::new(Settings::default()),
             repository: Some(Arc::new(repository)),
-            report: Arc::new(nothing_done()),
+            report: Arc::new(tests::nothing_done()),
         };
         Self { environment, cx }
-    }
-}
-
-/// The report of a run in which nothing has happened yet.
-fn nothing_done() -> Report {
-    Report {
-        schema: SCHEMA,
-        sequence: 0,
-        run: "00000000".into(),
-        mode: Mode::Inspect,
-        node: Settings::default().node.name,
-        cluster: Cluster::default(),
-        repository: None,
-        tool: env!("CARGO_PKG_VERSION").into(),
-        started: "2026-01-01T00:00:00Z".parse().expect("a time"),
-        finished: None,
-        exit_code: None,
-        resumed: 0,
-        phases: Vec::new(),
-        actions: Vec::new(),
-        state: None,
     }
 }
 

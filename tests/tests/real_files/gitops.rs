@@ -14,7 +14,7 @@ use checks::{
 };
 use libtest_mimic::Failed;
 use phases::git::edit::{activate, deactivate};
-use reports::model::{Cluster, Mode, Outcome, Report, SCHEMA};
+use reports::model::Outcome;
 use tests::TestEnvironment;
 
 const ENTRY: &str = "../k3s2-node-config/";
@@ -198,7 +198,7 @@ pub(crate) fn find_every_trap(folder: &Path) -> Result<(), Failed> {
         view: View::snapshot(reader),
         settings: Arc::new(Settings::default()),
         repository: Some(Arc::new(repository)),
-        report: Arc::new(nothing_done()),
+        report: Arc::new(tests::nothing_done()),
     };
     let mut missed = Vec::new();
     for trap in TRAPS {
@@ -335,26 +335,5 @@ async fn root_kustomization(kubeconfig: &Path) -> Result<(), Failed> {
         Ok(())
     } else {
         Err(format!("the Kustomization is refused: {}", response.status()).into())
-    }
-}
-
-/// The report of a run in which nothing has happened yet.
-fn nothing_done() -> Report {
-    Report {
-        schema: SCHEMA,
-        sequence: 0,
-        run: "00000000".into(),
-        mode: Mode::Inspect,
-        node: Settings::default().node.name,
-        cluster: Cluster::default(),
-        repository: None,
-        tool: env!("CARGO_PKG_VERSION").into(),
-        started: "2026-01-01T00:00:00Z".parse().expect("a time"),
-        finished: None,
-        exit_code: None,
-        resumed: 0,
-        phases: Vec::new(),
-        actions: Vec::new(),
-        state: None,
     }
 }

@@ -2,7 +2,6 @@
 //! Longhorn and the Prometheus operator. They lie in a folder beside some checkouts of the project, `shared/data`.
 
 #![expect(
-    clippy::expect_used,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a test that cannot go on says so by panicking, and a runner of tests says what it skips"

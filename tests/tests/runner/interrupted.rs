@@ -1,7 +1,7 @@
 //! A run that is ended, killed, or meets another one, and what the next run makes of it.
 
 use reports::model::PhaseState;
-use tests::{Running, TestEnvironment};
+use tests::TestEnvironment;
 
 tests::on_both!(
     an_interrupt_ends_it_in_order,
@@ -10,20 +10,10 @@ tests::on_both!(
     a_second_run_stops_and_names_the_first,
 );
 
-/// A run that waits for a node that does not come.
-fn waiting(world: &TestEnvironment) -> Running {
-    world.fault("node-never-registers", true);
-    let mut run = world.spawn_onboard(&["--timeout", "join=90s"]);
-    run.until("the wait for the node", |run| {
-        run.said().contains("waiting for join::registered")
-    });
-    run
-}
-
 fn ended_by(signal: &str) {
     let world = TestEnvironment::new();
     let before = world.commits();
-    let mut run = waiting(&world);
+    let mut run = world.spawn_waiting();
     run.signal(signal);
     let output = run.wait().exits(130);
     output.says("--resume");
@@ -96,7 +86,7 @@ fn killed_at_every_action_it_goes_on_and_changes_nothing_twice() {
 
 fn a_second_run_stops_and_names_the_first() {
     let world = TestEnvironment::new();
-    let mut run = waiting(&world);
+    let mut run = world.spawn_waiting();
     let before = (world.requests().len(), world.repository_state());
     let second = world.onboard(&[]).exits(6);
     second.says(&run.id().to_string());

@@ -33,16 +33,6 @@ fn start(world: &TestEnvironment, folders: &[String], more: &[&str]) -> Running 
     world.spawn(&arguments)
 }
 
-/// A run that waits for a node that does not come.
-fn waiting(world: &TestEnvironment) -> Running {
-    world.fault("node-never-registers", true);
-    let mut run = world.spawn_onboard(&["--timeout", "join=90s"]);
-    run.until("the wait for the node", |run| {
-        run.said().contains("waiting for join::registered")
-    });
-    run
-}
-
 /// Writes the Lease as somebody else would.
 fn overwrite(world: &TestEnvironment, identity: &str, renewed: Timestamp, seconds: u32) {
     let kubeconfig = world.sandbox().kubeconfig();
@@ -111,7 +101,7 @@ fn it_is_given_back_at_every_end_and_inspections_never_take_it() {
     let _ = world.onboard(&["--phase", "pre"]).exits(0);
     assert_eq!(world.object(LEASE), Value::Null, "an inspection takes none");
     for signal in ["INT", "TERM"] {
-        let mut run = waiting(&world);
+        let mut run = world.spawn_waiting();
         assert_ne!(holder(&world), Value::Null);
         run.signal(signal);
         let _ = run.wait().exits(130);
@@ -131,7 +121,7 @@ fn it_is_given_back_at_every_end_and_inspections_never_take_it() {
 #[test]
 fn a_killed_run_is_followed_at_once_in_its_folder_and_elsewhere_after_its_time() {
     let world = TestEnvironment::new();
-    let mut run = waiting(&world);
+    let mut run = world.spawn_waiting();
     run.signal("KILL");
     assert_eq!(run.wait().code, -9);
     assert_ne!(holder(&world), Value::Null);
