@@ -326,6 +326,11 @@ pub(crate) const ROWS: &[Row] = &[
     )),
     stops("public-ip-differs", "network::public_ip", "AddressDiffers"),
     warns("pods-nearly-full", "pre::pod_capacity", "PodsNearlyFull"),
+    stops(
+        "quota-exhausted",
+        "join::daemonset_pods",
+        "DaemonSetPodMissing",
+    ),
     warns("alert-rules-missing", "monitoring::alert_rules", "NoRules"),
     warns(
         "dashboards-missing",
@@ -361,6 +366,16 @@ pub(crate) const ROWS: &[Row] = &[
         "longhorn-engine-image-missing",
         "join::daemonset_pods",
         "DaemonSetPodNotReady",
+    ),
+    patient(
+        "longhorn-provisioner-down",
+        "health::storage_redundancy",
+        "ClaimNotBound",
+    ),
+    patient(
+        "longhorn-driver-down",
+        "health::storage_redundancy",
+        "NotAttached",
     ),
     warns(
         "longhorn-replica-count-low",

@@ -114,6 +114,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) kills: u32,
     /// The id of the run, once it has one.
     run: Option<String>,
+    /// Whether it has come to its end: what is started then is another run.
+    over: bool,
 }
 
 impl<'a> Journey<'a> {
@@ -130,6 +132,7 @@ impl<'a> Journey<'a> {
             taken: BTreeMap::new(),
             kills: 0,
             run: None,
+            over: false,
         }
     }
 
@@ -145,6 +148,9 @@ impl<'a> Journey<'a> {
 
     /// Runs until this is on record, and kills it there. Looks then whether everything is in order.
     pub(crate) fn kill_at(&mut self, point: Point) -> Hit {
+        if self.over {
+            return Hit::Never;
+        }
         let before = self.report();
         if before
             .as_ref()
@@ -153,6 +159,8 @@ impl<'a> Journey<'a> {
             return Hit::Past;
         }
         let known = before.as_ref().map(|report| point.look(report));
+        let archived = || self.world.archived().map(|report| report.run);
+        let archived_before = archived();
         let mut run = self.start();
         let seen = watch(self.world, &mut run, |report| {
             point.has_come(report) && Some(point.look(report)) != known
@@ -164,11 +172,15 @@ impl<'a> Journey<'a> {
                 "{point:?} never came\n{}{}",
                 out.stdout, out.stderr
             );
+            self.over = true;
             return Hit::Never;
         };
         run.kill();
         let out = run.wait();
-        if out.code == 0 {
+        // Killed while it put its state away, it had nothing left to do.
+        let put_away = self.report().is_none() && archived() != archived_before;
+        if out.code == 0 || put_away {
+            self.over = true;
             return Hit::Never;
         }
         assert_eq!(out.code, -9, "at {point:?}\n{}{}", out.stdout, out.stderr);
