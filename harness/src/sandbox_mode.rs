@@ -144,7 +144,15 @@ fn how_to_use(dir: &Path, served: bool) -> Vec<String> {
     let checkout = quoted(&dir.join("checkout"));
     let faults = quoted(&dir.join("faults"));
     let mut lines = Vec::new();
-    if !served {
+    if served {
+        // The long list first: what to type next is what a reader should find above the prompt.
+        lines.push("Troubles:".to_owned());
+        for fault in sandbox::faults::catalogue() {
+            lines.push(format!("  {:34} {}", fault.name, fault.what));
+        }
+        lines.push(String::new());
+    } else {
+        // After a run its summary should stay on the screen.
         lines.push("the sandbox goes on until Ctrl-C".to_owned());
     }
     lines.push("In another terminal:".into());
@@ -164,11 +172,7 @@ fn how_to_use(dir: &Path, served: bool) -> Vec<String> {
     }
     if let Some(fault) = sandbox::faults::catalogue().first() {
         lines.push(format!("  echo {} >> {faults}", fault.name));
-        lines
-            .push("      makes that trouble; it ends when the line is taken out. Troubles:".into());
-        for fault in sandbox::faults::catalogue() {
-            lines.push(format!("      {:34} {}", fault.name, fault.what));
-        }
+        lines.push("      makes that trouble; it ends when the line is taken out".into());
     }
     lines
 }
