@@ -297,7 +297,8 @@ fn interruption(pod: &Pod, since: Timestamp) -> Option<String> {
     })
 }
 
-/// Whether a Deployment has lost its availability since then.
+/// Whether a Deployment has lost its availability since then, be it for a while: a pod that was replaced shows nowhere
+/// else.
 fn became_unavailable(deployment: &Deployment, since: Timestamp) -> Option<String> {
     let condition = deployment
         .status
@@ -305,15 +306,16 @@ fn became_unavailable(deployment: &Deployment, since: Timestamp) -> Option<Strin
         .conditions
         .iter()
         .flatten()
-        .find(|one| one.type_ == "Available" && one.status == "False")?;
+        .find(|one| one.type_ == "Available")?;
     let created = deployment.metadata.creation_timestamp.as_ref()?;
     let changed = condition.last_transition_time.as_ref()?;
-    (created.0 < since && changed.0 > since).then(|| {
-        format!(
+    (created.0 < since && changed.0 > since).then(|| match condition.status.as_str() {
+        "True" => format!("was not available for a while, until {}", changed.0),
+        _ => format!(
             "not available since {}: {}",
             changed.0,
             condition.message.clone().unwrap_or_default()
-        )
+        ),
     })
 }
 
@@ -514,28 +516,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_deployment_that_lost_its_availability_is_named() {
-        let deployment = json!({
-            "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": "web", "namespace": "apps", "creationTimestamp": "2025-01-01T00:00:00Z"},
-            "spec": {"selector": {}, "template": {}},
-            "status": {"conditions": [{
-                "type": "Available", "status": "False", "lastTransitionTime": "2026-01-01T12:01:00Z",
-                "message": "does not have minimum availability",
-            }]},
-        });
-        let before: &[(&str, Outcome, &str, &[&str])] = &[(WORKLOADS, Outcome::Pass, "", &[])];
-        let verdict = ask(
-            "post::workloads_uninterrupted",
-            &after_pre(Fixture::new().with(deployment), before),
-        )
-        .await;
-        assert_eq!(verdict.reason(), "Interrupted");
-        assert!(
-            verdict
-                .message()
-                .contains("Deployment apps/web: not available since"),
-            "{}",
-            verdict.message()
-        );
+        let with = async |available: &str, changed: &str| {
+            let deployment = json!({
+                "apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "web", "namespace": "apps", "creationTimestamp": "2025-01-01T00:00:00Z"},
+                "spec": {"selector": {}, "template": {}},
+                "status": {"conditions": [{
+                    "type": "Available", "status": available, "lastTransitionTime": changed,
+                    "message": "does not have minimum availability",
+                }]},
+            });
+            let before: &[(&str, Outcome, &str, &[&str])] = &[(WORKLOADS, Outcome::Pass, "", &[])];
+            let fixture = Fixture::new().with(deployment);
+            ask("post::workloads_uninterrupted", &after_pre(fixture, before)).await
+        };
+        let (before, after) = ("2026-01-01T11:59:00Z", "2026-01-01T12:01:00Z");
+        for (available, said) in [
+            ("False", "Deployment apps/web: not available since"),
+            ("True", "Deployment apps/web: was not available for a while"),
+        ] {
+            let verdict = with(available, after).await;
+            assert_eq!(verdict.reason(), "Interrupted");
+            assert!(verdict.message().contains(said), "{}", verdict.message());
+        }
+        let steady = with("True", before).await;
+        assert_eq!(steady.reason(), "NothingRanBefore", "{}", steady.message());
     }
 }
