@@ -59,7 +59,7 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
         "gitops::api_versions_served",
         "Collects group, version and kind of every manifest that a Kustomization of this repository builds, and \
          compares them with what /apis serves. A group that is not served at all may be about to be installed and is \
-         only mentioned.",
+         only mentioned. Where Flux builds nothing of this repository, that is a warning.",
     ),
     (
         "gitops::entry_active",

@@ -11,11 +11,12 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
         "health::node_stable",
         "Looks for events NodeNotReady, Rebooted or NodeStatusUnknown about the node since it joined, and, because \
          events are gone after an hour, whether Ready changed for the last time more than a minute after this run first \
-         saw it.",
+         saw it. A condition that does not say since when leaves the question open.",
     ),
     (
         "health::daemonsets_complete",
-        "Every DaemonSet must have as many ready and updated pods as it wants, for its newest generation.",
+        "Every DaemonSet must have as many ready and updated pods as it wants, for its newest generation. A cluster \
+         without any is a skip.",
     ),
     (
         "health::pods_spread",

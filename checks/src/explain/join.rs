@@ -20,8 +20,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "join::cni_lease",
         "Flannel must have written its annotations on the node: kube-subnet-manager, backend-type, and backend-data and \
-         public-ip for IPv4 or IPv6. A node that is Ready without them, in a cluster where no node has them, uses \
-         another network: a skip.",
+         public-ip for IPv4 or IPv6. A node that is Ready without them uses another network, a skip, where the \
+         servers run with --flannel-backend=none, or show no arguments and no node has these annotations.",
     ),
     (
         "join::ready",
@@ -41,7 +41,7 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "join::not_a_clone",
         "Compares machine id, system UUID and InternalIPs of the node with those of every other node. None may be the \
-         same; what a node does not report is left out.",
+         same; what a node does not report is left out. A new node that reports neither id leaves the question open.",
     ),
     (
         "join::version",
@@ -50,8 +50,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     ),
     (
         "join::pressure",
-        "Looks at MemoryPressure, DiskPressure, PIDPressure and NetworkUnavailable of the new node by type: none may be \
-         True.",
+        "Looks at MemoryPressure, DiskPressure, PIDPressure and NetworkUnavailable of the new node by type: those that \
+         are there must be False, and one of the first three that is missing is a warning.",
     ),
     (
         "join::taints",
@@ -60,11 +60,12 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     ),
     (
         "join::longhorn_labels",
-        "Compares the labels of the node with those of [node.labels]: each must be there with its value.",
+        "Compares the labels of the node with those of [node.labels]: each must be there with its value. Where none is wanted \
+         it is a skip.",
     ),
     (
         "join::daemonset_pods",
         "For each DaemonSet decides, by selector, affinity and tolerations, whether it wants a pod on this node, and \
-         looks for a pod that it owns there and that is Ready.",
+         looks for a pod that it owns there and that is Ready. Where none wants a pod there it is a skip.",
     ),
 ];

@@ -19,8 +19,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     ),
     (
         "monitoring::kubelet_scraped",
-        "Looks among the active targets for a job of the kubelet, or of k3s, which is one process, on this node: one \
-         must have the health up.",
+        "Looks among the active targets for a job of the kubelet, or a job of k3s (which is one process) at the \
+         kubelet's port 10250, on this node: one must have the health up.",
     ),
     (
         "monitoring::kube_state_metrics",

@@ -5,8 +5,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "network::flannel_backend",
         "Reads flannel's annotations on all nodes: each must have a whole lease (kube-subnet-manager true, backend-type, \
-         public-ip), with the same backend type. It is a skip where the servers run with --flannel-backend=none, or no \
-         node shows flannel and all are Ready.",
+         public-ip), with the same backend type. It is a skip where the servers run with --flannel-backend=none, or \
+         no server shows its arguments, no node shows flannel and all are Ready.",
     ),
     (
         "network::flannel_unique",
@@ -20,7 +20,7 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     ),
     (
         "network::pod_cidrs_disjoint",
-        "Compares spec.podCIDRs of all nodes pair by pair: none may overlap, and each must lie inside --cluster-cidr of \
+        "Compares spec.podCIDRs of all nodes pair by pair: each must have one, none may overlap, and each must lie inside --cluster-cidr of \
          the server (10.42.0.0/16 where it does not say).",
     ),
     (

@@ -14,7 +14,7 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "post::no_pressure",
         "Looks at MemoryPressure, DiskPressure, PIDPressure and NetworkUnavailable of every node by type: each that is \
-         there must be False.",
+         there must be False, and one of the first three that is missing is a warning.",
     ),
     (
         "post::datastore",

@@ -10,7 +10,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "pre::api_ready",
         "Asks /readyz?verbose, where the server lists each of its parts with [+] or [-]. It passes when the status is \
-         200 and no line begins with [-]; otherwise the failing parts are named.",
+         200 and no line begins with [-]; otherwise the failing parts are named. An answer that lists no part at all is \
+         a warning: nobody has looked.",
     ),
     (
         "pre::api_endpoint_for_agents",
@@ -47,7 +48,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "pre::control_plane_pressure",
         "Looks at the conditions MemoryPressure, DiskPressure, PIDPressure and NetworkUnavailable of the control-plane \
-         node by type. Each that is there must be False; one that is not there says nothing bad.",
+         node by type. Each that is there must be False. Every kubelet reports the first three: one that is missing is a \
+         warning. k3s does not report the last.",
     ),
     (
         "pre::datastore",
@@ -96,7 +98,7 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "pre::resource_quotas",
         "Compares used with hard for every resource of every ResourceQuota. More than 80 % is nearly used up; a limit \
-         of 0 forbids on purpose and is left out.",
+         of 0 forbids on purpose and is left out. A quota of which nobody has counted what is used is a warning.",
     ),
     (
         "pre::admission_webhooks",
@@ -128,7 +130,9 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
         "pre::flux_kustomizations",
         "Looks at the Kustomization that carries the node's configuration and at all that it depends on, over any number \
          of steps: each must exist and be Ready for its newest generation, not suspended, not Stalled. One that is at \
-         work, as after a push, is waited for; one that has failed is not. Others that are not Ready are a warning.",
+         work, as after a push, is waited for; one that has failed is not. A suspended one counts as a no although it may \
+         say Ready: it takes no new commit, and what depends on it waits for that. Others that are not Ready are a \
+         warning.",
     ),
     (
         "pre::flux_suspended",
@@ -142,8 +146,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     ),
     (
         "pre::longhorn_managers",
-        "The DaemonSet longhorn-manager must have as many ready and updated pods as it wants, for its newest \
-         generation.",
+        "The DaemonSet longhorn-manager must have as many ready and updated pods as it wants, at least one, for its \
+         newest generation.",
     ),
     (
         "pre::longhorn_csi",
@@ -169,7 +173,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "pre::longhorn_volumes",
         "Reads status.robustness of every volume. faulted is a no, degraded a warning. A detached volume says unknown, \
-         which is normal: nobody looks at its copies while it is not in use.",
+         which is normal: nobody looks at its copies while it is not in use. An attached one that says anything but \
+         healthy, degraded or faulted is a warning.",
     ),
     (
         "pre::longhorn_claims",
@@ -181,7 +186,7 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
         "Adds up, disk by disk, what is available and what may still be promised under Longhorn's own over-provisioning \
          setting, and adds up the sizes of all volumes without two healthy copies. A disk with less free than \
          Longhorn's minimum (25 % unless set) is nearly full; a new node that is known already must have room for the \
-         second copies.",
+         second copies. Where Longhorn says of no disk how large it is, that is a warning.",
     ),
     (
         "pre::storage_class",
@@ -202,7 +207,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "pre::flannel",
         "Every node but the new one must carry flannel's annotations kube-subnet-manager, backend-type and public-ip, \
-         with the same backend type. Nodes that are Ready without a trace of flannel mean another network: a skip.",
+         with the same backend type. Where the servers were started with --flannel-backend=none it is a skip; and where no \
+         server shows how it was started, nodes that are Ready without a trace of flannel mean another network.",
     ),
     (
         "pre::ingress_controller",
@@ -239,7 +245,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "pre::monitors_selected",
         "For every ServiceMonitor and PodMonitor looks for a Prometheus object whose selectors match its labels and its \
-         namespace. An absent selector selects nothing, an empty one everything. Without such objects it is a skip.",
+         namespace. An absent selector selects nothing, an empty one everything. Without a Prometheus object or without any \
+         monitor it is a skip.",
     ),
     (
         "pre::alertmanager",

@@ -22,12 +22,15 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "security::join_token_in_git",
         "Goes through every tracked text file line by line and looks for the form of a k3s token (K10, hash, ::), of an \
-         age key and of a PEM private key. Places are shown, never the value.",
+         age key and of a PEM private key. Places are shown, never the value. Files above 1 MiB are left out; a \
+         repository without any text file leaves the question open.",
     ),
     (
         "security::plaintext_secrets",
-        "Parses every tracked manifest and looks for Secrets of v1 with values that SOPS has not encrypted. Empty values \
-         and obvious placeholders do not count; key names are shown, never values.",
+        "Parses every tracked manifest and looks for Secrets of v1 with values that SOPS has not encrypted, for literals \
+         of a secretGenerator, and for values of a HelmRelease whose name ends in password or token. Empty values and \
+         obvious placeholders do not count; key names are shown, never values. A file that is no YAML, such as a \
+         template, is named and not looked into.",
     ),
     (
         "security::sops_configured",
@@ -37,17 +40,19 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     (
         "security::network_policies",
         "Looks at the start arguments of the servers for --disable-network-policy, and for policies in the namespace of \
-         this tool's own probe pods. Either is a warning.",
+         this tool's own probe pods. Either is a warning, and so is a server that does not show its start arguments. \
+         Policies elsewhere are not judged: node-exporter uses the host's network, which no policy reaches.",
     ),
     (
         "security::wildcard_roles",
         "Takes the ClusterRoles with a rule that allows everything, or escalate, bind or impersonate, and looks at who \
-         is bound to them. The system's own users, kube-system and Flux are expected; anybody else is a warning.",
+         is bound to them in the whole cluster. Expected are system:masters, the users of k3s's control plane, and \
+         service accounts of kube-system and of Flux; anybody else is a warning, system:anonymous above all.",
     ),
     (
         "security::exposed_services",
-        "Lists Services with node ports or external addresses. The ingress and k3s's own in kube-system are expected; \
-         any other is a warning.",
+        "Lists Services with node ports, with external addresses, or of type LoadBalancer. The ingress and k3s's own \
+         Traefik in kube-system are expected; any other is a warning.",
     ),
     (
         "security::secrets_encryption",

@@ -26,12 +26,13 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
         "storage::environment",
         "Looks at the conditions RequiredPackages, MountPropagation, Multipathd, KernelModulesLoaded and \
          NFSClientInstalled of Longhorn's Node object. True is good for all of them: for Multipathd it means that the \
-         program does not run. What is not reported is left out.",
+         program does not run. What is not reported is left out; what is reported and not True is a warning.",
     ),
     (
         "storage::node_schedulable",
         "Three things must hold: the condition Schedulable is True (which only says that the node is not cordoned), \
-         spec.allowScheduling is true, and spec.evictionRequested is not set.",
+         spec.allowScheduling is true, and spec.evictionRequested is not set. A condition that is not there yet is told \
+         from one that is False.",
     ),
     (
         "storage::disks_as_in_git",

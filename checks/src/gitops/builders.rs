@@ -61,10 +61,16 @@ pub(super) const CHECKS: &[Check] = &[
         after: None,
         criterion: Criterion::Beyond,
         why: "An upgrade may drop old versions of an API. Flux cannot apply manifests that are still written in them.",
-        reasons: &[Reason::new(
-            "VersionNotServed",
-            "write the manifests that the evidence names in a served version: kubectl api-versions; flux migrate for those of Flux",
-        )],
+        reasons: &[
+            Reason::new(
+                "VersionNotServed",
+                "write the manifests that the evidence names in a served version: kubectl api-versions; flux migrate for those of Flux",
+            ),
+            Reason::new(
+                "NothingBuilt",
+                "no Kustomization of source {source} builds a manifest of this repository: flux get kustomizations -A; see flux.source in onboarding.toml",
+            ),
+        ],
         ask: ask!(api_versions_served),
     },
 ];
@@ -265,6 +271,12 @@ async fn api_versions_served(cx: &Context) -> Answer {
         Ok(answer) => answer,
         Err(verdict) => return Ok(verdict),
     };
+    if used.is_empty() {
+        return Ok(Verdict::fail(
+            "NothingBuilt",
+            format!("{folders} folders are built by Flux, and there is no manifest in them"),
+        ));
+    }
     let (mut gone, mut unknown) = (Vec::new(), BTreeSet::new());
     for ((api_version, kind), files) in &used {
         // Kubernetes' own first group has one version, and discovery does not list it.

@@ -475,6 +475,13 @@ async fn a_version_that_is_no_longer_served_is_named_with_its_file() {
     let cluster = || Fixture::new().with(storage()).with(longhorn.clone());
     let good = world.ask_with("api_versions_served", cluster(), None).await;
     assert_eq!(good.outcome(), Outcome::Pass, "{}", good.message());
+    let mut elsewhere = storage();
+    elsewhere["spec"]["sourceRef"]["name"] = json!("another");
+    let cluster_without = Fixture::new().with(elsewhere).with(longhorn.clone());
+    let none = world
+        .ask_with("api_versions_served", cluster_without, None)
+        .await;
+    assert_eq!(none.reason(), "NothingBuilt", "{}", none.message());
     world.write(NODE, &MANIFEST.replace("v1beta2", "v1beta1"));
     let old = world.ask_with("api_versions_served", cluster(), None).await;
     assert_eq!(old.reason(), "VersionNotServed");
@@ -560,7 +567,11 @@ async fn flux_must_have_fetched_and_attempted_our_commit_or_a_later_one() {
         assert_eq!(ask(&ours).await.outcome(), Outcome::Pass, "{name}");
         assert_eq!(ask(&later).await.outcome(), Outcome::Pass, "{name}");
         let old = ask(&before).await;
-        assert_eq!(old.outcome(), Outcome::Fail, "{name}");
+        let reason = match name {
+            "revision_fetched" => "NotFetched",
+            _ => "NotAttempted",
+        };
+        assert_eq!((old.outcome(), old.reason()), (Outcome::Fail, reason));
         assert!(old.message().contains(&ours[..7]), "{}", old.message());
         let foreign = ask("1234567890123456789012345678901234567890").await;
         assert_eq!(foreign.reason(), "UnknownRevision", "{name}");

@@ -53,10 +53,16 @@ pub const CHECKS: &[Check] = &[
         criterion: Criterion::Of("7.3"),
         why: "Storage, monitoring and ingress run as one pod a node. A DaemonSet that is short of a pod serves one \
               node less than it seems to.",
-        reasons: &[Reason::new(
-            "PodsMissing",
-            "kubectl describe the named DaemonSet, then its pod on the node that lacks it: image, port and volume problems stand in the events",
-        )],
+        reasons: &[
+            Reason::new(
+                "PodsMissing",
+                "kubectl describe the named DaemonSet, then its pod on the node that lacks it: image, port and volume problems stand in the events",
+            ),
+            Reason::new(
+                "NoDaemonSet",
+                "see whether this is the cluster that you mean: kubectl get daemonsets -A",
+            ),
+        ],
         ask: ask!(daemonsets_complete),
     },
     Check {
@@ -138,6 +144,12 @@ async fn daemonsets_complete(cx: &Context) -> Answer {
                 .map(|trouble| format!("{}: {trouble}", full_name(&set.metadata)))
         })
         .collect();
+    if sets.is_empty() {
+        return Ok(Verdict::skip(
+            "NoDaemonSet",
+            "there is no DaemonSet in the cluster",
+        ));
+    }
     Ok(match short.first() {
         None => Verdict::pass(format!("{} DaemonSets", sets.len())),
         Some(first) if short.len() == 1 => {
@@ -271,6 +283,11 @@ mod tests {
         assert!(
             short.message().contains("x/b: 1 of 2 pods ready"),
             "{short:?}"
+        );
+        let none = ask(Fixture::new()).await;
+        assert_eq!(
+            (none.outcome(), none.reason()),
+            (Outcome::Skip, "NoDaemonSet")
         );
     }
 

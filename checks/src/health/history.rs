@@ -137,7 +137,10 @@ async fn node_stable(cx: &Context) -> Answer {
             "Ready for {} s without a break",
             Timestamp::now().duration_since(became).as_secs().max(0)
         )),
-        (None, None) => Verdict::pass("no event says otherwise"),
+        (None, None) => Verdict::error(
+            "CouldNotDecide",
+            format!("the condition Ready of {name} does not say since when it is so"),
+        ),
     })
 }
 
@@ -246,6 +249,11 @@ mod tests {
             Outcome::Pass,
             "an earlier node of that name: {before:?}"
         );
+        let timeless = Fixture::new().with(json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": "k3s2"},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }));
+        assert_eq!(ask(timeless).await.reason(), "CouldNotDecide");
     }
 
     #[tokio::test]

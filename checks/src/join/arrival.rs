@@ -550,15 +550,21 @@ mod tests {
             annotations.retain(|key, _| !key.starts_with(state::FLANNEL));
             node
         };
-        let verdict = Fixture::new()
-            .with(without(server("k3s1", 1)))
-            .with(without(agent("k3s2", 2)))
-            .ask(check("join::cni_lease"))
-            .await;
+        let ask = |args: &str| {
+            let mut server = without(server("k3s1", 1));
+            server["metadata"]["annotations"]["k3s.io/node-args"] = json!(args);
+            Fixture::new()
+                .with(server)
+                .with(without(agent("k3s2", 2)))
+                .ask(check("join::cni_lease"))
+        };
+        let verdict = ask(r#"["server","--flannel-backend","none"]"#).await;
         assert_eq!(
             (verdict.outcome(), verdict.reason()),
             (Outcome::Skip, "OtherNetwork")
         );
+        let verdict = ask(r#"["server"]"#).await;
+        assert_eq!(verdict.reason(), "NoNetworkLease", "k3s runs flannel");
         let verdict = cluster(without(agent("k3s2", 2)))
             .ask(check("join::cni_lease"))
             .await;

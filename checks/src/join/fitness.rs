@@ -10,17 +10,11 @@ use super::{new_node, taints as taints_of};
 use crate::{
     Answer, Check, Context, Criterion, Need, Reason, Verdict, ask,
     kinds::{DAEMONSETS, NODES, PODS},
-    resources::{condition::Seen, full_name, node, workload},
+    pre::cluster,
+    resources::{full_name, node, workload},
     view::Scope,
 };
 
-/// Conditions that are bad when True.
-const PRESSURES: [&str; 4] = [
-    "MemoryPressure",
-    "DiskPressure",
-    "PIDPressure",
-    "NetworkUnavailable",
-];
 /// Taints that come and go with a condition that has a check of its own.
 const BY_CONDITION: [&str; 6] = [
     "node.kubernetes.io/not-ready",
@@ -42,10 +36,16 @@ pub(super) const CHECKS: &[Check] = &[
         after: None,
         criterion: Criterion::Beyond,
         why: "A kubelet under pressure evicts pods and takes no new ones.",
-        reasons: &[Reason::new(
-            "NodePressure",
-            "on {node}: free -m; df -h /var/lib/rancher; then kubectl describe node {node}",
-        )],
+        reasons: &[
+            Reason::new(
+                "NodePressure",
+                "on {node}: free -m; df -h /var/lib/rancher; then kubectl describe node {node}",
+            ),
+            Reason::new(
+                "PressureUnknown",
+                "see what its kubelet reports: kubectl describe node {node}, part Conditions",
+            ),
+        ],
         ask: ask!(pressure),
     },
     Check {
@@ -77,10 +77,16 @@ pub(super) const CHECKS: &[Check] = &[
         after: Some("join::label"),
         criterion: Criterion::Of("1.2"),
         why: "Longhorn finds the hosts that bring disks by a label, and an agent cannot give itself one.",
-        reasons: &[Reason::new(
-            "LabelsMissing",
-            "kubectl label node {node} --overwrite <key>=<value>, with the pairs that the message names",
-        )],
+        reasons: &[
+            Reason::new(
+                "LabelsMissing",
+                "kubectl label node {node} --overwrite <key>=<value>, with the pairs that the message names",
+            ),
+            Reason::new(
+                "NoLabelsWanted",
+                "nothing to do where [node.labels] is empty on purpose",
+            ),
+        ],
         ask: ask!(longhorn_labels),
     },
     Check {
@@ -106,6 +112,10 @@ pub(super) const CHECKS: &[Check] = &[
                 "DaemonSetPodNotReady",
                 "kubectl get pods -A --field-selector spec.nodeName={node}; then kubectl describe pod for the named one",
             ),
+            Reason::new(
+                "NoDaemonSet",
+                "see whether this is the cluster that you mean: kubectl get daemonsets -A; Longhorn and node-exporter come by one",
+            ),
         ],
         ask: ask!(daemonset_pods),
     },
@@ -113,25 +123,7 @@ pub(super) const CHECKS: &[Check] = &[
 
 async fn pressure(cx: &Context) -> Answer {
     let node = new_node(cx).await?;
-    let reported: Vec<Seen<'_>> = PRESSURES
-        .into_iter()
-        .map(|kind| node::condition(&node, kind))
-        .filter(Seen::is_present)
-        .collect();
-    let under: Vec<String> = reported
-        .iter()
-        .filter(|seen| seen.is_true())
-        .map(ToString::to_string)
-        .collect();
-    let seen = reported.iter().map(ToString::to_string);
-    if under.is_empty() {
-        return Ok(Verdict::pass(format!("{} is under no pressure", cx.node())).saw_all(seen));
-    }
-    Ok(Verdict::fail(
-        "NodePressure",
-        format!("{}: {}", cx.node(), under.join("; ")),
-    )
-    .saw_all(seen))
+    Ok(cluster::pressure(std::slice::from_ref(&node)))
 }
 
 async fn taints(cx: &Context) -> Answer {
@@ -158,6 +150,12 @@ async fn taints(cx: &Context) -> Answer {
 async fn longhorn_labels(cx: &Context) -> Answer {
     let node = new_node(cx).await?;
     let wanted = &cx.settings.node.labels;
+    if wanted.is_empty() {
+        return Ok(Verdict::skip(
+            "NoLabelsWanted",
+            "[node.labels] is empty: no label is wanted of the node",
+        ));
+    }
     let missing: Vec<String> = wanted
         .iter()
         .filter_map(|(key, value)| match node::label(&node, key) {
@@ -223,6 +221,17 @@ async fn daemonset_pods(cx: &Context) -> Answer {
         }
     }
     let wanted = ready.len() + missing.len() + waiting.len();
+    if wanted == 0 {
+        return Ok(Verdict::skip(
+            "NoDaemonSet",
+            format!(
+                "no DaemonSet of {} wants a pod on {}",
+                sets.len(),
+                cx.node()
+            ),
+        )
+        .saw_all(not_wanted));
+    }
     let share = format!(
         "{} of {wanted} DaemonSets have a Ready pod on {}",
         ready.len(),
@@ -275,6 +284,8 @@ fn belongs(pod: &Pod, set: &DaemonSet) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use reports::model::Outcome;
     use serde_json::{Value, json};
 
@@ -298,6 +309,46 @@ mod tests {
             full.message().contains("k3s2") && full.message().contains("DiskPressure"),
             "{}",
             full.message()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_condition_that_is_not_there_is_not_false() {
+        let mut silent = agent("k3s2", 2);
+        silent["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+        let silent = ask("join::pressure", silent).await;
+        assert_eq!(
+            (silent.outcome(), silent.reason()),
+            (Outcome::Warn, "PressureUnknown")
+        );
+        assert!(
+            silent.message().contains("k3s2: no condition PIDPressure"),
+            "{}",
+            silent.message()
+        );
+        let mut lost = agent("k3s2", 2);
+        lost["status"]["conditions"][1] = json!({"type": "DiskPressure", "status": "Unknown"});
+        assert_eq!(ask("join::pressure", lost).await.reason(), "NodePressure");
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_wanted_nothing_was_seen() {
+        let check = find("join::daemonset_pods").unwrap();
+        let none = Fixture::new()
+            .with(agent("k3s2", 2))
+            .with(set("gpu", json!({"nodeSelector": {"gpu": "yes"}})))
+            .ask(check)
+            .await;
+        assert_eq!(
+            (none.outcome(), none.reason()),
+            (Outcome::Skip, "NoDaemonSet")
+        );
+        let mut cx = Fixture::new().with(agent("k3s2", 2)).context();
+        Arc::make_mut(&mut cx.settings).node.labels.clear();
+        let labels = super::longhorn_labels(&cx).await.unwrap();
+        assert_eq!(
+            (labels.outcome(), labels.reason()),
+            (Outcome::Skip, "NoLabelsWanted")
         );
     }
 

@@ -47,10 +47,16 @@ pub(super) const CHECKS: &[Check] = &[
         after: None,
         criterion: Criterion::Beyond,
         why: "Hosts copied from one image with the same machine id may get the same address, and storage and network software takes them for one host.",
-        reasons: &[Reason::new(
-            "SharedIdentity",
-            "on {node}: rm /etc/machine-id && systemd-machine-id-setup && reboot; for a shared system UUID give the virtual machine its own",
-        )],
+        reasons: &[
+            Reason::new(
+                "SharedIdentity",
+                "on {node}: rm /etc/machine-id && systemd-machine-id-setup && reboot; for a shared system UUID give the virtual machine its own",
+            ),
+            Reason::new(
+                "IdentityUnknown",
+                "see what its kubelet reports: kubectl get node {node} -o jsonpath='{.status.nodeInfo}'; on {node}: cat /etc/machine-id",
+            ),
+        ],
         ask: ask!(not_a_clone),
     },
     Check {
@@ -121,6 +127,16 @@ async fn not_a_clone(cx: &Context) -> Answer {
         }
     }
     let seen = mine.iter().map(|(what, value)| format!("{what} {value}"));
+    if shared.is_empty() && mine.iter().all(|(what, _)| *what == "InternalIP") {
+        return Ok(Verdict::error(
+            "IdentityUnknown",
+            format!(
+                "{} reports neither a machine id nor a system UUID",
+                cx.node()
+            ),
+        )
+        .saw_all(seen));
+    }
     if shared.is_empty() {
         return Ok(Verdict::pass(format!(
             "{} differs from the other {} nodes",
@@ -270,6 +286,13 @@ mod tests {
             silent.outcome(),
             Outcome::Pass,
             "two empty ids are not the same id"
+        );
+        let mut bare = agent("k3s2", 2);
+        bare["status"]["nodeInfo"] = json!(null);
+        let bare = cluster(bare).ask(check).await;
+        assert_eq!(
+            (bare.outcome(), bare.reason()),
+            (Outcome::Error, "IdentityUnknown")
         );
     }
 

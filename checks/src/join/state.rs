@@ -113,9 +113,10 @@ pub(crate) async fn read(cx: &Context) -> Result<State, ReadError> {
         .and_then(node::internal_ip)
         .unwrap_or(&cx.settings.node.control_plane)
         .to_owned();
-    let flannel_elsewhere = list
-        .iter()
-        .any(|other| node::name(other) != cx.node() && uses_flannel(other));
+    let flannel_elsewhere = node::runs_flannel(&list) == Some(true)
+        || list
+            .iter()
+            .any(|other| node::name(other) != cx.node() && uses_flannel(other));
     if let Some(node) = node {
         let (stage, missing) = stage_of(&node, flannel_elsewhere);
         let look = look_at(stage, cx.node(), &server);

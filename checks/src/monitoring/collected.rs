@@ -105,6 +105,9 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
+/// Where a kubelet listens; a job may be called after a node or a cluster and be about something else.
+const KUBELET_PORT: &str = ":10250";
+
 async fn kubelet_scraped(cx: &Context) -> Answer {
     let node = cx.node();
     let address = address(cx).await?;
@@ -116,7 +119,10 @@ async fn kubelet_scraped(cx: &Context) -> Answer {
     let kubelets: Vec<&Target> = targets
         .all
         .iter()
-        .filter(|target| target.is_called("kubelet") || target.is_called("k3s"))
+        .filter(|target| {
+            target.is_called("kubelet")
+                || (target.is_called("k3s") && target.scrape_url.contains(KUBELET_PORT))
+        })
         .collect();
     let own: Vec<&Target> = kubelets
         .iter()
@@ -290,6 +296,14 @@ mod tests {
             ask("k3s-server", "k3s2", "up").await.outcome(),
             Outcome::Pass
         );
+        let called_so = with_targets(json!([{
+            "labels": {"job": "k3s2-node-exporter"}, "health": "up",
+            "discoveredLabels": {"__meta_kubernetes_endpoint_address_target_name": "k3s2"},
+            "scrapeUrl": "http://k3s2:9100/metrics",
+        }]))
+        .ask(&CHECKS[0])
+        .await;
+        assert_eq!(called_so.reason(), "NotATarget", "{called_so:?}");
         let other = ask("kubelet", "k3s1", "up").await;
         assert_eq!(other.reason(), "NotATarget");
         assert!(other.message().contains("k3s2"), "{other:?}");

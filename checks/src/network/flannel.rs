@@ -10,8 +10,7 @@ use reports::model::Severity;
 use serde::Deserialize;
 
 use crate::{
-    Answer, Check, Context, Criterion, Need, Reason, Verdict, ask, kinds,
-    resources::node::{self, Arguments},
+    Answer, Check, Context, Criterion, Need, Reason, Verdict, ask, kinds, resources::node,
     view::ReadError,
 };
 
@@ -178,20 +177,24 @@ async fn flannel_backend(cx: &Context) -> Answer {
             format!("node {} does not exist", cx.node()),
         ));
     };
-    let switched_off = nodes
-        .iter()
-        .filter(|node| node::is_control_plane(node))
-        .filter_map(Arguments::of)
-        .any(|args| args.values("--flannel-backend").contains(&"none"));
-    // Another plugin leaves the nodes Ready and without any trace of flannel.
+    // Another plugin leaves the nodes Ready and without any trace of flannel; what the servers say goes before that.
     let no_trace = nodes
         .iter()
         .all(|node| !node.annotations().keys().any(|key| key.starts_with(PREFIX)));
-    if switched_off || (no_trace && nodes.iter().all(node::is_ready)) {
-        return Ok(Verdict::skip(
-            "OtherNetwork",
-            "no node carries flannel's annotations: another plugin runs the pod network",
-        ));
+    match node::runs_flannel(&nodes) {
+        Some(false) => {
+            return Ok(Verdict::skip(
+                "OtherNetwork",
+                "the servers run with --flannel-backend=none: another plugin runs the pod network",
+            ));
+        }
+        None if no_trace && nodes.iter().all(node::is_ready) => {
+            return Ok(Verdict::skip(
+                "OtherNetwork",
+                "no node carries flannel's annotations: another plugin runs the pod network",
+            ));
+        }
+        _ => {}
     }
     let lease = match Lease::of(new) {
         Ok(lease) => lease,
@@ -447,6 +450,13 @@ mod tests {
             (verdict.outcome(), verdict.reason()),
             (Outcome::Skip, "OtherNetwork")
         );
+        let server = annotate(bare("k3s1", 1), "k3s.io/node-args", r#"["server"]"#);
+        let verdict = Fixture::new()
+            .with(server)
+            .with(bare("k3s2", 2))
+            .ask(check("network::flannel_backend"))
+            .await;
+        assert_eq!(verdict.reason(), "NoLease", "k3s runs flannel: {verdict:?}");
     }
 
     #[tokio::test]

@@ -272,7 +272,8 @@ async fn one_port(
         )
         .saw(format!("{port}: {expected}"));
     }
-    if expected.starting_here && !expected.ready_on.contains(node) {
+    // With policy Cluster another node's endpoint answers for this one.
+    if expected.starting_here && !expected.answers_on(node) {
         return Verdict::fail(
             "EndpointNotReady",
             format!(
@@ -499,6 +500,39 @@ mod tests {
         );
         let verdict = ask("Cluster", json!([endpoint("k3s1", false)]), 1, 2).await;
         assert_eq!(verdict.reason(), "NoEndpoint");
+        // The other node's endpoint answers for this one where the policy is Cluster.
+        let (http, _a) = listen("HTTP/1.1 404 Not Found\r\n\r\n").await;
+        let (https, _b) = listen("").await;
+        let endpoints = json!([endpoint("k3s1", true), endpoint("k3s2", false)]);
+        let verdict = ask("Cluster", endpoints, http, https).await;
+        assert_eq!(verdict.outcome(), Outcome::Pass, "{verdict:?}");
+    }
+
+    #[tokio::test]
+    async fn silence_and_an_address_without_a_way_are_told_apart() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = listener.local_addr().unwrap().port();
+        // The kernel takes the connection, and nobody ever answers.
+        let (https, _b) = listen("").await;
+        let here = json!([endpoint("k3s2", true)]);
+        let verdict = ask("Local", here.clone(), http, https).await;
+        assert_eq!(
+            (verdict.outcome(), verdict.reason()),
+            (Outcome::Fail, "NoAnswer")
+        );
+        // No connection can lead to a group of hosts, so nothing is sent.
+        let mut cx = Fixture::new()
+            .with(node("224.0.0.1"))
+            .with(service("Local", http, https))
+            .with(slice(here))
+            .context();
+        let settings = Arc::make_mut(&mut cx.settings);
+        (settings.ingress.http, settings.ingress.https) = (http, https);
+        let verdict = judge(&cx, "k3s2").await.unwrap();
+        assert_eq!(
+            (verdict.outcome(), verdict.reason()),
+            (Outcome::Error, "NoRoute")
+        );
     }
 
     #[tokio::test]

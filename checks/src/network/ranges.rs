@@ -109,6 +109,17 @@ async fn pod_cidrs_disjoint(cx: &Context) -> Answer {
             },
         ));
     }
+    let without: Vec<String> = nodes
+        .iter()
+        .filter(|node| ranges_of(node).is_empty())
+        .map(ResourceExt::name_any)
+        .collect();
+    if !without.is_empty() {
+        return Ok(Verdict::fail(
+            "NoPodRange",
+            format!("without a pod range: {}", without.join(", ")),
+        ));
+    }
     let all: Vec<(String, Cidr)> = nodes
         .iter()
         .flat_map(|node| {
@@ -281,6 +292,15 @@ mod tests {
             assert_eq!(verdict.reason(), reason, "{verdict:?}");
             assert!(verdict.message().contains("k3s2"), "{verdict:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_node_without_a_range_is_not_passed_over() {
+        let mut bare = node("k3s3", 3);
+        bare["spec"] = json!({});
+        let verdict = two(node("k3s2", 2)).with(bare).ask(&CHECKS[0]).await;
+        assert_eq!(verdict.reason(), "NoPodRange", "{verdict:?}");
+        assert!(verdict.message().contains("k3s3"), "{verdict:?}");
     }
 
     #[tokio::test]

@@ -144,7 +144,8 @@ async fn no_pressure(cx: &Context) -> Answer {
 
 async fn flannel(cx: &Context) -> Answer {
     let nodes = node::all(cx).await?;
-    Ok(network::leases(&nodes.iter().collect::<Vec<&Node>>()))
+    let each: Vec<&Node> = nodes.iter().collect();
+    Ok(network::leases(&each, node::runs_flannel(&nodes)))
 }
 
 async fn nodeports(cx: &Context) -> Answer {

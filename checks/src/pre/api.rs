@@ -52,10 +52,16 @@ pub const CHECKS: &[Check] = &[
         after: None,
         criterion: Criterion::Of("7.1"),
         why: "A server that is alive but not ready answers some questions and loses others.",
-        reasons: &[Reason::new(
-            "ApiNotReady",
-            "see which part is not: kubectl get --raw '/readyz?verbose'",
-        )],
+        reasons: &[
+            Reason::new(
+                "ApiNotReady",
+                "see which part is not: kubectl get --raw '/readyz?verbose'",
+            ),
+            Reason::new(
+                "PartsUnknown",
+                "see whether a proxy answers in place of the API server: kubectl get --raw '/readyz?verbose'",
+            ),
+        ],
         ask: ask!(api_ready),
     },
     Check {
@@ -180,7 +186,10 @@ pub(crate) async fn api_ready(cx: &Context) -> Answer {
     let text = answer.text();
     let failed = failing(&text);
     if answer.status.is_success() && failed.is_empty() {
-        return Ok(Verdict::pass(format!("{} parts are ready", passing(&text))));
+        return Ok(match passing(&text) {
+            0 => Verdict::warn("PartsUnknown", "/readyz answers 200 and names no part"),
+            parts => Verdict::pass(format!("{parts} parts are ready")),
+        });
     }
     let names: Vec<&str> = failed
         .iter()
@@ -214,18 +223,21 @@ pub(crate) async fn api_endpoint_for_agents(cx: &Context) -> Answer {
         Ok(ip) => ip,
         Err(verdict) => return Ok(verdict),
     };
-    // 401 is the answer of a healthy k3s to somebody without credentials.
-    Ok(match dial::https(ip, PORT).await {
+    Ok(endpoint_at(node::name(&server), ip, PORT).await)
+}
+
+/// Whether something speaks TLS there. 401 is the answer of a healthy k3s to somebody without credentials.
+async fn endpoint_at(server: &str, ip: IpAddr, port: u16) -> Verdict {
+    match dial::https(ip, port).await {
         Ok(answered) => Verdict::pass(format!(
-            "{} at {ip}:{PORT} answers in TLS ({})",
-            node::name(&server),
+            "{server} at {ip}:{port} answers in TLS ({})",
             answered.status
         )),
         Err(error @ dial::DialError::Connect { .. }) => {
             Verdict::fail("EndpointUnreachable", error.to_string())
         }
         Err(error) => Verdict::fail("EndpointNotTls", error.to_string()),
-    })
+    }
 }
 
 pub(crate) async fn api_certificate(cx: &Context) -> Answer {
@@ -372,6 +384,12 @@ mod tests {
             .ask(check)
             .await;
         assert_eq!(ready.message(), "2 parts are ready");
+        // Somebody in between who says ok to everything has looked at nothing.
+        let silent = Fixture::new().raw("/readyz", 200, "ok").ask(check).await;
+        assert_eq!(
+            (silent.outcome().name(), silent.reason()),
+            ("warn", "PartsUnknown")
+        );
         let not = Fixture::new()
             .raw(
                 "/readyz",
@@ -409,6 +427,24 @@ mod tests {
             .ask(check("pre::api_endpoint_for_agents"))
             .await;
         assert_eq!(nowhere.reason(), "NoInternalIp");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_speaks_something_else_is_told_from_a_closed_one() {
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let listener = tokio::net::TcpListener::bind((ip, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.try_write(b"SSH-2.0-OpenSSH_9.2\r\n");
+            }
+        });
+        let other = endpoint_at("k3s1", ip, port).await;
+        assert_eq!(other.reason(), "EndpointNotTls", "{other:?}");
+        server.abort();
+        let _ = server.await;
+        let closed = endpoint_at("k3s1", ip, port).await;
+        assert_eq!(closed.reason(), "EndpointUnreachable", "{closed:?}");
     }
 
     #[test]

@@ -48,10 +48,16 @@ pub const CHECKS: &[Check] = &[
         after: None,
         criterion: Criterion::Of("7.1"),
         why: "Under pressure the kubelet evicts pods; an onboarding adds load before it takes any away.",
-        reasons: &[Reason::new(
-            "NodePressure",
-            "free what is short: kubectl describe node {control_plane}",
-        )],
+        reasons: &[
+            Reason::new(
+                "NodePressure",
+                "free what is short: kubectl describe node {control_plane}",
+            ),
+            Reason::new(
+                "PressureUnknown",
+                "see what its kubelet reports: kubectl describe node with the named node, part Conditions",
+            ),
+        ],
         ask: ask!(control_plane_pressure),
     },
     Check {
@@ -173,28 +179,36 @@ async fn control_plane_pressure(cx: &Context) -> Answer {
     Ok(pressure(std::slice::from_ref(&server)))
 }
 
-/// Whether nodes are short of something. A condition that is not there says nothing bad: k3s has no NetworkUnavailable.
+/// Whether nodes are short of something. Every kubelet reports the first three: one that is not there is not known to
+/// be False. Nodes of k3s have no NetworkUnavailable, so its absence says nothing.
 pub(crate) fn pressure(nodes: &[Node]) -> Verdict {
-    const KINDS: [&str; 4] = [
-        "MemoryPressure",
-        "DiskPressure",
-        "PIDPressure",
-        "NetworkUnavailable",
-    ];
+    const REPORTED: [&str; 3] = ["MemoryPressure", "DiskPressure", "PIDPressure"];
     let mut found = Vec::new();
+    let mut unknown = Vec::new();
+    let mut lines = Vec::new();
     for one in nodes {
-        for seen in KINDS.map(|kind| node::condition(one, kind)) {
-            if seen.is_present() && !seen.is_false() {
-                found.push(format!("{}: {seen}", node::name(one)));
+        let name = node::name(one);
+        for kind in REPORTED.into_iter().chain(["NetworkUnavailable"]) {
+            let seen = node::condition(one, kind);
+            if seen.is_present() {
+                lines.push(format!("{name}: {seen}"));
+                if !seen.is_false() {
+                    found.push(format!("{name}: {seen}"));
+                }
+            } else if REPORTED.contains(&kind) {
+                unknown.push(format!("{name}: {seen}"));
             }
         }
     }
-    if found.is_empty() {
+    if !found.is_empty() {
+        Verdict::fail("NodePressure", found.join("; "))
+    } else if !unknown.is_empty() {
+        Verdict::warn("PressureUnknown", unknown.join("; "))
+    } else {
         let names: Vec<&str> = nodes.iter().map(node::name).collect();
         Verdict::pass(format!("no pressure on {}", names.join(", ")))
-    } else {
-        Verdict::fail("NodePressure", found.join("; "))
     }
+    .saw_all(lines)
 }
 
 pub(crate) async fn datastore(cx: &Context) -> Answer {
@@ -415,14 +429,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pressure_is_bad_and_its_absence_is_not() {
+    async fn pressure_is_bad_and_unknown_where_nobody_reports_it() {
         let check = check("pre::control_plane_pressure");
         let full = node("k3s1", &[("Ready", "True"), ("DiskPressure", "True")], &[]);
         let verdict = Fixture::new().with(full).ask(check).await;
         assert_eq!(verdict.reason(), "NodePressure");
         assert!(verdict.message().contains("k3s1: DiskPressure=True"));
-        let well = node("k3s1", &[("Ready", "True"), ("DiskPressure", "False")], &[]);
-        assert_eq!(Fixture::new().with(well).ask(check).await.reason(), "");
+        let all = [
+            ("Ready", "True"),
+            ("MemoryPressure", "False"),
+            ("DiskPressure", "False"),
+            ("PIDPressure", "False"),
+        ];
+        let well = Fixture::new().with(node("k3s1", &all, &[])).ask(check);
+        assert_eq!(well.await.reason(), "");
+        let half = Fixture::new()
+            .with(node("k3s1", &all[..3], &[]))
+            .ask(check)
+            .await;
+        assert_eq!(
+            (half.outcome().name(), half.message()),
+            ("warn", "k3s1: no condition PIDPressure")
+        );
+        assert_eq!(half.reason(), "PressureUnknown");
     }
 
     #[tokio::test]

@@ -132,7 +132,7 @@ pub const CHECKS: &[Check] = &[
             ),
             Reason::new(
                 "KustomizationSuspended",
-                "flux -n {flux} resume kustomization {kustomization}",
+                "flux -n {flux} resume kustomization, with the one that the message names",
             ),
             Reason::new(
                 "OtherKustomizationNotReady",
@@ -397,6 +397,21 @@ async fn flux_kustomizations(cx: &Context) -> Answer {
         ));
     }
     let (needed, absent) = chain(&all, carrier);
+    // Flux applies nothing before what it depends on has taken the same commit, which a suspended one never does.
+    let frozen: Vec<String> = needed
+        .iter()
+        .filter(|one| one.health() == Health::Suspended)
+        .map(|one| one.metadata.full_name())
+        .collect();
+    if !frozen.is_empty() {
+        return Ok(Verdict::fail(
+            "KustomizationSuspended",
+            format!(
+                "{wanted} depends on {}, which is suspended and takes no commit",
+                frozen.join(", ")
+            ),
+        ));
+    }
     let stalled: Vec<String> = needed
         .iter()
         .filter_map(|one| match one.health() {
@@ -606,6 +621,23 @@ mod tests {
             .ask(check)
             .await;
         assert_eq!(half.reason(), "ControllerMissing");
+    }
+
+    #[tokio::test]
+    async fn a_suspended_dependency_takes_no_commit() {
+        let mut frozen = kustomization("crds", "True", &[]);
+        frozen["spec"]["suspend"] = json!(true);
+        let verdict = Fixture::new()
+            .with(kustomization("infrastructure-storage", "True", &["crds"]))
+            .with(frozen)
+            .ask(check("pre::flux_kustomizations"))
+            .await;
+        assert_eq!(verdict.reason(), "KustomizationSuspended");
+        assert!(
+            verdict.message().contains("flux-system/crds"),
+            "{}",
+            verdict.message()
+        );
     }
 
     #[tokio::test]

@@ -222,7 +222,12 @@ pub(crate) async fn longhorn_managers(cx: &Context) -> Answer {
             ),
         ));
     };
-    Ok(match workload::daemonset_trouble(&set) {
+    let wanted = set.status.as_ref().map(|one| one.desired_number_scheduled);
+    let trouble = workload::daemonset_trouble(&set).or_else(|| {
+        // All of none are ready: nothing manages anything.
+        (wanted.unwrap_or_default() == 0).then(|| "it is wanted on no node".to_owned())
+    });
+    Ok(match trouble {
         Some(trouble) => Verdict::fail(
             "ManagerNotReady",
             format!("DaemonSet {}: {trouble}", full_name(&set.metadata)),
@@ -469,6 +474,11 @@ mod tests {
         assert_eq!(ill.reason(), "ManagerNotReady");
         assert!(ill.message().contains("1 of 2 pods ready"));
         assert_eq!(Fixture::new().ask(check).await.reason(), "ManagerMissing");
+        let nowhere = Fixture::new()
+            .with(daemonset("longhorn-manager", 0, 0))
+            .ask(check)
+            .await;
+        assert_eq!(nowhere.reason(), "ManagerNotReady", "{nowhere:?}");
     }
 
     #[tokio::test]

@@ -134,6 +134,10 @@ pub const CHECKS: &[Check] = &[
                 "NoOperator",
                 "nothing to do: this Prometheus is configured without the operator's objects",
             ),
+            Reason::new(
+                "NoMonitors",
+                "nothing is scraped by the operator's objects: kubectl get servicemonitors,podmonitors -A; kube-prometheus-stack brings some",
+            ),
         ],
         ask: ask!(monitors_selected),
     },
@@ -360,7 +364,12 @@ async fn monitors_selected(cx: &Context) -> Answer {
             lost.push(format!("{kind} {}", meta.full_name()));
         }
     }
-    Ok(if lost.is_empty() {
+    Ok(if count == 0 {
+        Verdict::skip(
+            "NoMonitors",
+            "there is neither a ServiceMonitor nor a PodMonitor",
+        )
+    } else if lost.is_empty() {
         Verdict::pass(format!("all {count} monitors are selected"))
     } else {
         Verdict::fail(
@@ -548,6 +557,15 @@ mod tests {
         .await;
         assert_eq!(by_label.reason(), "");
         assert_eq!(Fixture::new().ask(check).await.reason(), "NoOperator");
+        let unused = json!({
+            "apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus",
+            "metadata": {"name": "p", "namespace": "monitoring"}, "spec": {},
+        });
+        let unused = Fixture::new().with(unused).ask(check).await;
+        assert_eq!(
+            (unused.outcome().name(), unused.reason()),
+            ("skip", "NoMonitors")
+        );
     }
 
     #[tokio::test]

@@ -98,11 +98,12 @@ async fn flannel(cx: &Context) -> Answer {
         .iter()
         .filter(|one| node::name(one) != cx.node())
         .collect();
-    Ok(leases(&there))
+    Ok(leases(&there, node::runs_flannel(&nodes)))
 }
 
-/// Whether all these nodes have a lease of one backend.
-pub(crate) fn leases(nodes: &[&Node]) -> Verdict {
+/// Whether all these nodes have a lease of one backend. Nodes without a trace of flannel are another plugin's only
+/// where k3s does not run flannel, or does not say: with flannel running they have lost their leases.
+pub(crate) fn leases(nodes: &[&Node], runs_flannel: Option<bool>) -> Verdict {
     let value =
         |one: &Node, key: &str| node::annotation(one, &format!("{PREFIX}{key}")).map(str::to_owned);
     let mut without = Vec::new();
@@ -119,9 +120,10 @@ pub(crate) fn leases(nodes: &[&Node]) -> Verdict {
             without.push((*one, missing));
         }
     }
-    let foreign = without.iter().all(|(one, missing)| {
-        missing.len() == LEASE.len() && node::is_ready(one) && !node::pod_ranges(one).is_empty()
-    });
+    let foreign = runs_flannel != Some(true)
+        && without.iter().all(|(one, missing)| {
+            missing.len() == LEASE.len() && node::is_ready(one) && !node::pod_ranges(one).is_empty()
+        });
     if backends.is_empty() && foreign && !nodes.is_empty() {
         return Verdict::skip(
             "OtherNetwork",
@@ -133,7 +135,14 @@ pub(crate) fn leases(nodes: &[&Node]) -> Verdict {
             .iter()
             .map(|(one, missing)| format!("{} lacks {}", node::name(one), missing.join(", ")))
             .collect();
-        return Verdict::fail("NoLease", lines.join("; "));
+        return Verdict::fail(
+            "NoLease",
+            if lines.is_empty() {
+                "there is no other node whose lease could be looked at".to_owned()
+            } else {
+                lines.join("; ")
+            },
+        );
     }
     let lines: Vec<String> = backends
         .iter()
@@ -251,6 +260,17 @@ mod tests {
             (other.outcome().name(), other.reason()),
             ("skip", "OtherNetwork")
         );
+        let mut server = bare("k3s1");
+        let args = |value: &str| json!({"k3s.io/node-args": value});
+        server["metadata"]["annotations"] = args(r#"["server","--flannel-backend=none"]"#);
+        let chosen = Fixture::new().with(server.clone()).ask(check).await;
+        assert_eq!(chosen.reason(), "OtherNetwork");
+        // k3s runs flannel, so a node without a trace of it has lost its lease.
+        server["metadata"]["annotations"] = args(r#"["server"]"#);
+        let lost = Fixture::new().with(server).ask(check).await;
+        assert_eq!(lost.reason(), "NoLease", "{lost:?}");
+        let alone = Fixture::new().with(bare("k3s2")).ask(check).await;
+        assert_eq!(alone.reason(), "NoLease", "{alone:?}");
         let half = Fixture::new()
             .with(leased("k3s1", "vxlan"))
             .with(bare("k3s0"))

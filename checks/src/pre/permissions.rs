@@ -411,6 +411,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_right_that_only_a_warning_needs_does_not_stop_the_run() {
+        let some = json!([{
+            "verbs": ["get", "list", "create"], "apiGroups": ["", "authorization.k8s.io"], "resources": ["*"],
+        }]);
+        let mut cx = Fixture::new()
+            .review(RULES, rules(some, all_paths()))
+            .review(ACCESS, json!({"status": {"allowed": false}}))
+            .context();
+        cx.settings = std::sync::Arc::new(Settings {
+            extent: Extent::of(["pre::pending_csrs"], [], false),
+            ..Settings::default()
+        });
+        let verdict = permissions(&cx).await.unwrap_or_else(Verdict::from);
+        assert_eq!(
+            (verdict.outcome().name(), verdict.reason()),
+            ("warn", "RightOfWarningsMissing"),
+            "{verdict:?}"
+        );
+        assert!(
+            verdict
+                .message()
+                .contains("list certificatesigningrequests.certificates.k8s.io"),
+            "{verdict:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn what_only_an_onboarding_needs_does_not_decide_an_inspection() {
         let reading = json!([{"verbs": ["get", "list"], "apiGroups": ["*"], "resources": ["*"]}]);
         let questions =

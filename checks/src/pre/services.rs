@@ -143,10 +143,16 @@ pub const CHECKS: &[Check] = &[
         after: None,
         criterion: Criterion::Of("7.1"),
         why: "DaemonSets add a pod a node; where a quota is used up the pod is refused and the node stays half served.",
-        reasons: &[Reason::new(
-            "QuotaNearlyUsed",
-            "raise it or free what it counts: kubectl -n NAMESPACE describe resourcequota NAME",
-        )],
+        reasons: &[
+            Reason::new(
+                "QuotaNearlyUsed",
+                "raise it or free what it counts: kubectl -n NAMESPACE describe resourcequota NAME",
+            ),
+            Reason::new(
+                "QuotaNotCounted",
+                "the quota is new, or the controller manager inside k3s does not run: kubectl -n NAMESPACE get resourcequota NAME -o yaml",
+            ),
+        ],
         ask: ask!(resource_quotas),
     },
     Check {
@@ -386,8 +392,15 @@ async fn resource_quotas(cx: &Context) -> Answer {
         .list::<ResourceQuota>(&kinds::RESOURCE_QUOTAS, Scope::all())
         .await?;
     let mut nearly = Vec::new();
+    let mut unknown = Vec::new();
     for quota in quotas.iter() {
-        let Some(status) = &quota.status else {
+        let wanted = quota.spec.as_ref().and_then(|spec| spec.hard.as_ref());
+        let Some(status) = quota
+            .status
+            .as_ref()
+            .filter(|status| status.hard.is_some() || wanted.is_none_or(|hard| hard.is_empty()))
+        else {
+            unknown.push(full_name(&quota.metadata));
             continue;
         };
         for (resource, hard) in status.hard.iter().flatten() {
@@ -406,10 +419,15 @@ async fn resource_quotas(cx: &Context) -> Answer {
             }
         }
     }
-    Ok(if nearly.is_empty() {
-        Verdict::pass(format!("none of {} quotas is above {FULL} %", quotas.len()))
+    Ok(if !nearly.is_empty() {
+        Verdict::fail("QuotaNearlyUsed", nearly.join("; ")).saw_all(unknown)
+    } else if !unknown.is_empty() {
+        Verdict::fail(
+            "QuotaNotCounted",
+            format!("nobody has counted what is used of {}", unknown.join(", ")),
+        )
     } else {
-        Verdict::fail("QuotaNearlyUsed", nearly.join("; "))
+        Verdict::pass(format!("none of {} quotas is above {FULL} %", quotas.len()))
     })
 }
 
@@ -717,6 +735,11 @@ mod tests {
         let nearly = ask("1Gi", "1000Mi").await;
         assert_eq!(nearly.reason(), "QuotaNearlyUsed");
         assert!(nearly.message().contains("apps/q: 1000Mi of 1Gi memory"));
+        let mut fresh = quota("1Gi", "1Gi");
+        fresh["spec"] = json!({"hard": {"memory": "1Gi"}});
+        fresh["status"] = json!({});
+        let fresh = Fixture::new().with(fresh).ask(check).await;
+        assert_eq!(fresh.reason(), "QuotaNotCounted", "{fresh:?}");
     }
 
     #[tokio::test]

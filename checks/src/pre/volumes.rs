@@ -50,6 +50,10 @@ pub const CHECKS: &[Check] = &[
                 "see what it lacks; with two copies wanted on one node this is what the new node mends: \
                  kubectl -n {longhorn} get volumes.longhorn.io",
             ),
+            Reason::new(
+                "RobustnessUnknown",
+                "Longhorn cannot see the copies of a volume that is in use: kubectl -n {longhorn} describe engines.longhorn.io of the named volume",
+            ),
         ],
         ask: ask!(longhorn_volumes),
     },
@@ -95,6 +99,10 @@ pub const CHECKS: &[Check] = &[
             Reason::new(
                 "TooSmallForCopies",
                 "give {node} larger disks, or fewer volumes two copies",
+            ),
+            Reason::new(
+                "DisksUnknown",
+                "see which disks Longhorn has and what it says of them: kubectl -n {longhorn} get nodes.longhorn.io -o yaml",
             ),
         ],
         ask: ask!(longhorn_capacity),
@@ -220,10 +228,7 @@ fn described(volume: &Volume) -> String {
 }
 
 pub(crate) async fn longhorn_volumes(cx: &Context) -> Answer {
-    let volumes = match volumes(cx).await {
-        Err(ReadError::NotServed { .. }) => Arc::default(),
-        answer => answer?,
-    };
+    let volumes = volumes(cx).await?;
     let with = |robustness: &str| -> Vec<String> {
         volumes
             .iter()
@@ -232,6 +237,18 @@ pub(crate) async fn longhorn_volumes(cx: &Context) -> Answer {
             .collect()
     };
     let (faulted, degraded) = (with("faulted"), with("degraded"));
+    // An attached volume has an engine that looks at its copies: whoever says anything else does not know.
+    let unknown: Vec<String> = volumes
+        .iter()
+        .filter(|one| {
+            one.status.state == "attached"
+                && !matches!(
+                    one.status.robustness.as_str(),
+                    "healthy" | "degraded" | "faulted"
+                )
+        })
+        .map(|one| format!("{}: {:?}", described(one), one.status.robustness))
+        .collect();
     // A detached volume has nobody who looks at its copies: unknown is normal there.
     let detached = volumes
         .iter()
@@ -265,6 +282,15 @@ pub(crate) async fn longhorn_volumes(cx: &Context) -> Answer {
                 "{} of {total} degraded: {}",
                 degraded.len(),
                 degraded.join(", ")
+            ),
+        )
+    } else if !unknown.is_empty() {
+        Verdict::warn(
+            "RobustnessUnknown",
+            format!(
+                "{} of {total} are attached and say neither healthy nor degraded: {}",
+                unknown.len(),
+                unknown.join(", ")
             ),
         )
     } else {
@@ -352,18 +378,11 @@ async fn longhorn_capacity(cx: &Context) -> Answer {
         .view
         .list::<Node>(&kinds::LONGHORN_NODES, place(cx))
         .await?;
-    let volumes = match volumes(cx).await {
-        Err(ReadError::NotServed { .. }) => Arc::default(),
-        answer => answer?,
-    };
-    let replicas = match cx
+    let volumes = volumes(cx).await?;
+    let replicas = cx
         .view
         .list::<Replica>(&kinds::LONGHORN_REPLICAS, place(cx))
-        .await
-    {
-        Err(ReadError::NotServed { .. }) => Arc::default(),
-        answer => answer?,
-    };
+        .await?;
     let needed = second_copies(cx.node(), &volumes, &replicas);
     let mut seen = Vec::new();
     let mut full = Vec::new();
@@ -401,6 +420,10 @@ async fn longhorn_capacity(cx: &Context) -> Answer {
         cx.node()
     );
     Ok(match free {
+        _ if seen.is_empty() => Verdict::fail(
+            "DisksUnknown",
+            format!("Longhorn says of no disk how large it is; {need}"),
+        ),
         _ if !full.is_empty() => Verdict::fail("DiskNearlyFull", full.join("; ")).saw(need),
         Some(free) if free < needed => Verdict::fail(
             "TooSmallForCopies",
@@ -635,8 +658,17 @@ mod tests {
             .ask(check)
             .await;
         assert_eq!(faulted.reason(), "VolumeFaulted");
-        let none = longhorn("k3s1").ask(check).await;
-        assert_eq!(none.reason(), "");
+        let strange = Fixture::new()
+            .with(volume("a", 1, 2, "attached", "unknown"))
+            .ask(check)
+            .await;
+        assert_eq!(
+            (strange.outcome().name(), strange.reason()),
+            ("warn", "RobustnessUnknown")
+        );
+        // Without the kind there is nothing to have looked at.
+        let none = Fixture::new().ask(check).await;
+        assert_eq!(none.reason(), "NotServed");
     }
 
     #[tokio::test]
@@ -705,10 +737,21 @@ mod tests {
             .ask(check)
             .await;
         assert_eq!(small.reason(), "TooSmallForCopies");
+        let mut unseen = longhorn_node("k3s1");
+        unseen["status"]["diskStatus"] = json!({});
+        let unseen = Fixture::new()
+            .with(unseen)
+            .with(volume("a", 1, 2, "attached", "healthy"))
+            .with(replica("a", "k3s1"))
+            .ask(check)
+            .await;
+        assert_eq!(unseen.reason(), "DisksUnknown");
         let mut full = longhorn_node("k3s1");
         full["status"]["diskStatus"]["d"]["storageAvailable"] = json!(1);
         let full = Fixture::new()
             .with(full)
+            .with(volume("a", 1, 2, "attached", "healthy"))
+            .with(replica("a", "k3s1"))
             .with(setting_object("storage-minimal-available-percentage", "10"))
             .ask(check)
             .await;

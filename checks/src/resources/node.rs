@@ -147,6 +147,18 @@ impl Arguments {
     }
 }
 
+/// Whether k3s itself runs flannel, as its servers were started; nothing where no server shows its arguments.
+#[must_use]
+pub fn runs_flannel(nodes: &[Node]) -> Option<bool> {
+    let mut servers = nodes
+        .iter()
+        .filter_map(Arguments::of)
+        .filter(|arguments| arguments.role() == "server")
+        .peekable();
+    servers.peek()?;
+    Some(!servers.any(|one| one.values("--flannel-backend").contains(&"none")))
+}
+
 /// Every node.
 ///
 /// # Errors

@@ -43,6 +43,10 @@ pub const CHECKS: &[Check] = &[
                 "HitsProbes",
                 "the named policy would cut off probe pods: choose another probe.namespace",
             ),
+            Reason::new(
+                "ArgumentsNotShown",
+                "no server shows its arguments in annotation k3s.io/node-args: look at the server's service file",
+            ),
         ],
         ask: ask!(network_policies),
     },
@@ -160,6 +164,12 @@ async fn network_policies(cx: &Context) -> Answer {
             ),
         ));
     }
+    if servers(&nodes).is_empty() {
+        return Ok(Verdict::error(
+            "ArgumentsNotShown",
+            "no server shows the arguments that it was started with, so whether anybody enforces them is not known",
+        ));
+    }
     let probes = &cx.settings.probe.namespace;
     let own: Vec<String> = policies
         .iter()
@@ -208,12 +218,27 @@ fn is_wide(rule: &PolicyRule) -> bool {
 fn is_own(cx: &Context, subject: &Subject) -> bool {
     match subject.kind.as_str() {
         "Group" => subject.name == "system:masters",
-        "User" => subject.name.starts_with("system:"),
-        _ => {
-            let namespace = subject.namespace.as_deref().unwrap_or_default();
-            namespace == "kube-system" || namespace == cx.settings.flux.namespace
-        }
+        // A service account may be named as a user, too; `system:anonymous` is everybody.
+        "User" => match subject.name.strip_prefix("system:serviceaccount:") {
+            Some(account) => is_own_namespace(cx, account.split(':').next().unwrap_or_default()),
+            None => CONTROL_PLANE.contains(&subject.name.as_str()),
+        },
+        _ => is_own_namespace(cx, subject.namespace.as_deref().unwrap_or_default()),
     }
+}
+
+/// The users by which the parts of k3s's own control plane call the API server.
+const CONTROL_PLANE: [&str; 6] = [
+    "system:apiserver",
+    "system:kube-controller-manager",
+    "system:kube-scheduler",
+    "system:kube-proxy",
+    "system:k3s-controller",
+    "k3s-cloud-controller-manager",
+];
+
+fn is_own_namespace(cx: &Context, namespace: &str) -> bool {
+    namespace == "kube-system" || namespace == cx.settings.flux.namespace
 }
 
 async fn wildcard_roles(cx: &Context) -> Answer {
@@ -288,12 +313,20 @@ async fn exposed_services(cx: &Context) -> Answer {
             .collect();
         let known = [i32::from(ingress.http), i32::from(ingress.https)];
         let is_ingress = ports.iter().any(|port| known.contains(port));
-        // What k3s brings itself: Traefik and its load balancer.
-        let is_k3s = service.metadata.namespace.as_deref() == Some("kube-system");
-        if is_ingress || is_k3s || (ports.is_empty() && outside.is_empty()) {
+        // What k3s brings itself as its way in.
+        let is_k3s = service.metadata.namespace.as_deref() == Some("kube-system")
+            && service.metadata.name.as_deref() == Some("traefik");
+        // ServiceLB opens the Service's own ports on the nodes, with or without node ports.
+        let balanced = spec.type_.as_deref() == Some("LoadBalancer");
+        if is_ingress || is_k3s || (ports.is_empty() && outside.is_empty() && !balanced) {
             continue;
         }
+        let own = spec.ports.iter().flatten().map(|port| port.port);
         let ports = ports
+            .iter()
+            .copied()
+            .chain(own.filter(|_| balanced))
+            .collect::<BTreeSet<i32>>()
             .iter()
             .map(i32::to_string)
             .chain(outside.into_iter().map(str::to_owned))
@@ -439,6 +472,8 @@ mod tests {
         let hit = ask(json!(["server"]), "onboarding-probe").await;
         assert_eq!(hit.reason(), "HitsProbes");
         assert!(hit.message().contains("onboarding-probe/deny"), "{hit:?}");
+        let silent = ask(json!(["agent"]), "flux-system").await;
+        assert_eq!(silent.reason(), "ArgumentsNotShown", "{silent:?}");
     }
 
     fn role(name: &str, rules: Value) -> Value {
@@ -468,8 +503,15 @@ mod tests {
         assert!(verdict.message().contains("default/app"), "{verdict:?}");
         let everybody = json!({"kind": "Group", "name": "system:authenticated"});
         assert_eq!(ask(all.clone(), everybody).await.reason(), "WideRoleBound");
+        for user in ["system:anonymous", "system:serviceaccount:default:app"] {
+            let user = json!({"kind": "User", "name": user});
+            let verdict = ask(all.clone(), user).await;
+            assert_eq!(verdict.reason(), "WideRoleBound", "{verdict:?}");
+        }
         for own in [
             json!({"kind": "Group", "name": "system:masters"}),
+            json!({"kind": "User", "name": "system:kube-scheduler"}),
+            json!({"kind": "User", "name": "system:serviceaccount:flux-system:helm-controller"}),
             json!({"kind": "ServiceAccount", "namespace": "flux-system", "name": "kustomize-controller"}),
         ] {
             assert_eq!(ask(all.clone(), own).await.outcome(), Outcome::Pass);
@@ -493,6 +535,18 @@ mod tests {
         let ask = |fixture: Fixture| fixture.ask(check("security::exposed_services"));
         let good = ask(Fixture::new().with(service("ingress", 30080))).await;
         assert_eq!(good.outcome(), Outcome::Pass, "{good:?}");
+        let mut balanced = service("mail", 0);
+        balanced["spec"] = json!({"type": "LoadBalancer", "ports": [{"port": 25}]});
+        let balanced = ask(Fixture::new().with(balanced)).await;
+        assert!(
+            balanced.message().contains("x/mail (LoadBalancer: 25)"),
+            "{balanced:?}"
+        );
+        for (name, outcome) in [("traefik", Outcome::Pass), ("backdoor", Outcome::Fail)] {
+            let mut own = service(name, 30099);
+            own["metadata"]["namespace"] = json!("kube-system");
+            assert_eq!(ask(Fixture::new().with(own)).await.outcome(), outcome);
+        }
         let open = ask(Fixture::new().with(service("cloud-init", 30090))).await;
         assert_eq!(open.reason(), "Exposed");
         assert!(

@@ -38,7 +38,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         id: "security::plaintext_secrets",
-        title: "Every Secret in the repository is encrypted.",
+        title: "Every secret in the repository is encrypted.",
         severity: Severity::Warn,
         requires: &[],
         needs: &[Need::Repository],
@@ -156,6 +156,10 @@ async fn join_token_in_git(cx: &Context) -> Answer {
         Err(verdict) => return Ok(declared::undecided(verdict, &[])),
     };
     Ok(match found.first() {
+        None if files == 0 => Verdict::error(
+            "CouldNotDecide",
+            "git tracks no text file in this repository, so nothing was looked at",
+        ),
         None => Verdict::pass(format!("{files} tracked files")),
         Some(first) => Verdict::fail(
             "KeyInGit",
@@ -178,22 +182,66 @@ pub(super) fn is_encrypted(value: &Value) -> bool {
         .is_some_and(|mac| mac.starts_with("ENC["))
 }
 
-/// Names of the keys that a Secret shows to everybody; what is meant to be filled in by a person is none.
-fn open_keys(value: &Value) -> Vec<&str> {
-    let is_secret = value["kind"] == "Secret" && value["apiVersion"] == "v1";
-    if !is_secret || is_encrypted(value) {
+/// Names of the keys that an object shows to everybody; what is meant to be filled in by a person is none.
+fn open_keys(value: &Value) -> Vec<String> {
+    if is_encrypted(value) {
         return Vec::new();
     }
-    ["data", "stringData"]
-        .iter()
-        .flat_map(|field| value[*field].as_object().into_iter().flatten())
-        .filter(|(_, value)| {
-            value
-                .as_str()
-                .is_some_and(|text| !text.is_empty() && !is_placeholder(text))
-        })
-        .map(|(key, _)| key.as_str())
-        .collect()
+    let group = value["apiVersion"].as_str().unwrap_or_default();
+    match value["kind"].as_str().unwrap_or_default() {
+        "Secret" if group == "v1" => ["data", "stringData"]
+            .iter()
+            .flat_map(|field| value[*field].as_object().into_iter().flatten())
+            .filter(|(_, value)| is_open(value))
+            .map(|(key, _)| key.clone())
+            .collect(),
+        "HelmRelease" if group.starts_with("helm.toolkit.fluxcd.io/") => {
+            let mut found = Vec::new();
+            open_values(&value["spec"]["values"], "", &mut found);
+            found
+        }
+        _ => value["secretGenerator"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|one| one["literals"].as_array().into_iter().flatten())
+            .filter_map(|literal| literal.as_str()?.split_once('='))
+            .filter(|(_, text)| !text.is_empty() && !is_placeholder(text))
+            .map(|(key, _)| key.to_owned())
+            .collect(),
+    }
+}
+
+/// Kind and name; a kustomization file needs neither.
+fn called(value: &Value) -> String {
+    let kind = value["kind"].as_str().unwrap_or("Kustomization");
+    match value["metadata"]["name"].as_str() {
+        Some(name) => format!("{kind} {name}"),
+        None => kind.to_owned(),
+    }
+}
+
+/// Values of a chart that are called as passwords and tokens are, by their path.
+fn open_values(values: &Value, path: &str, found: &mut Vec<String>) {
+    for (key, value) in values.as_object().into_iter().flatten() {
+        let path = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
+        let name = key.to_ascii_lowercase();
+        if value.is_object() {
+            open_values(value, &path, found);
+        } else if (name.ends_with("password") || name.ends_with("token")) && is_open(value) {
+            found.push(path);
+        }
+    }
+}
+
+fn is_open(value: &Value) -> bool {
+    value
+        .as_str()
+        .is_some_and(|text| !text.is_empty() && !is_placeholder(text))
 }
 
 fn is_placeholder(text: &str) -> bool {
@@ -215,8 +263,9 @@ async fn plaintext_secrets(cx: &Context) -> Answer {
         let mut unread = Vec::new();
         let mut manifests = 0;
         for (path, text) in tracked(repository)? {
-            // Templates and other text in YAML's clothes cannot be parsed, and matter only if they speak of Secrets.
-            if !is_manifest(&path) || !text.contains("Secret") {
+            // Templates and other text in YAML's clothes cannot be parsed, and matter only if they speak of secrets.
+            let speaks = ["Secret", "secretGenerator", "HelmRelease"];
+            if !is_manifest(&path) || !speaks.iter().any(|word| text.contains(word)) {
                 continue;
             }
             manifests += 1;
@@ -228,9 +277,9 @@ async fn plaintext_secrets(cx: &Context) -> Answer {
                 let keys = open_keys(value);
                 if !keys.is_empty() {
                     found.push(format!(
-                        "{}: Secret {} with {}",
+                        "{}: {} with {}",
                         path.display(),
-                        value["metadata"]["name"].as_str().unwrap_or_default(),
+                        called(value),
                         keys.join(", ")
                     ));
                 }
@@ -243,10 +292,13 @@ async fn plaintext_secrets(cx: &Context) -> Answer {
         Err(verdict) => return Ok(declared::undecided(verdict, &[])),
     };
     Ok(match found.first() {
-        None => Verdict::pass(format!("{manifests} manifests that speak of Secrets")),
+        None => Verdict::pass(format!("{manifests} manifests that speak of secrets")),
         Some(first) => Verdict::fail(
             "PlaintextSecret",
-            format!("{} Secrets in plain text, first {first}", found.len()),
+            format!(
+                "{} objects with secrets in plain text, first {first}",
+                found.len()
+            ),
         )
         .saw_all(found),
     }
@@ -400,6 +452,8 @@ mod tests {
                 "{whole}"
             );
         }
+        let empty = ask(id, &[], Fixture::new()).await;
+        assert_eq!(empty.outcome(), Outcome::Error, "{empty:?}");
         let harmless = "K3S_TOKEN: ${TOKEN}\nhash: K10abc::server:x\n-----BEGIN PUBLIC KEY-----\n";
         let verdict = ask(id, &[("a.yaml", harmless)], Fixture::new()).await;
         assert_eq!(verdict.outcome(), Outcome::Pass, "{verdict:?}");
@@ -414,6 +468,18 @@ mod tests {
         assert_eq!(
             verdict.evidence(),
             ["a/s.yaml: Secret grafana with password"]
+        );
+        assert!(!format!("{verdict:?}").contains("hunter2"));
+        let elsewhere = "secretGenerator:\n- name: x\n  literals: [user=ada, key=hunter2secret]\n";
+        let chart = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: g}\nspec: {values: {grafana: {adminPassword: hunter2secret, tokenTtl: 1h, existingSecret: s}}}\n";
+        let files = [("kustomization.yaml", elsewhere), ("release.yaml", chart)];
+        let verdict = ask(id, &files, Fixture::new()).await;
+        assert_eq!(
+            verdict.evidence(),
+            [
+                "kustomization.yaml: Kustomization with user, key",
+                "release.yaml: HelmRelease g with grafana.adminPassword"
+            ]
         );
         assert!(!format!("{verdict:?}").contains("hunter2"));
         let to_fill =

@@ -218,7 +218,12 @@ async fn ask_all(
                 &wish.review(cx.node()),
             )
             .await?;
-        Ok((wish, answer.status.unwrap_or_default()))
+        // Without an answer nothing was denied.
+        let status = answer.status.ok_or_else(|| ReadError::Malformed {
+            what: format!("the review of {wish}"),
+            message: "it has no status".into(),
+        })?;
+        Ok((wish, status))
     }))
     .await
 }

@@ -32,6 +32,10 @@ pub(super) const CHECKS: &[Check] = &[
         reasons: &[
             Reason::new("Cordoned", "kubectl uncordon {node}"),
             Reason::new(
+                "SchedulableUnknown",
+                "Longhorn's manager has not looked at the node yet: kubectl -n {longhorn} logs -l app=longhorn-manager --tail=50 --prefix | grep {node}",
+            ),
+            Reason::new(
                 "SchedulingOff",
                 "set spec.allowScheduling: true in the node's manifest in git; until then: kubectl -n {longhorn} patch nodes.longhorn.io {node} --type merge -p '{\"spec\":{\"allowScheduling\":true}}'",
             ),
@@ -163,7 +167,12 @@ pub(super) const CHECKS: &[Check] = &[
 async fn node_schedulable(cx: &Context) -> Answer {
     let found = get(cx).await?;
     let schedulable = found.condition("Schedulable");
-    let verdict = if !schedulable.is_true() {
+    let verdict = if !schedulable.is_true() && !schedulable.is_false() {
+        Verdict::fail(
+            "SchedulableUnknown",
+            format!("Longhorn says of {}: {schedulable}", cx.node()),
+        )
+    } else if schedulable.is_false() {
         Verdict::fail(
             "Cordoned",
             format!("Longhorn says of {}: {schedulable}", cx.node()),
@@ -513,6 +522,26 @@ mod tests {
         cordoned["status"]["conditions"][1] =
             no("Schedulable", "KubernetesNodeCordoned", "cordoned");
         assert_eq!(ask("node_schedulable", cordoned).await.reason(), "Cordoned");
+        let mut early = longhorn_node("k3s2");
+        early["status"]["conditions"] = json!([]);
+        assert_eq!(
+            ask("node_schedulable", early).await.reason(),
+            "SchedulableUnknown"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_takes_nothing_has_the_reason_that_longhorn_gives() {
+        for (theirs, ours) in [
+            ("DiskPressure", "DiskPressure"),
+            ("DiskNotReady", "DiskNotSchedulable"),
+        ] {
+            let mut node = longhorn_node("k3s2");
+            node["status"]["diskStatus"]["ssd1"]["conditions"][1] =
+                no("Schedulable", theirs, "the disk takes no replica");
+            let verdict = ask("disks_schedulable", node).await;
+            assert_eq!(verdict.reason(), ours, "{verdict:?}");
+        }
     }
 
     #[tokio::test]

@@ -316,13 +316,18 @@ async fn environment(cx: &Context) -> Answer {
     }
     let wrong: Vec<_> = reported
         .iter()
-        .filter(|(seen, _)| seen.is_false())
+        .filter(|(seen, _)| !seen.is_true())
         .collect();
-    let Some((_, reason)) = wrong.first() else {
+    // What is known to be wrong is told before what Longhorn could not find out.
+    let first = wrong
+        .iter()
+        .find(|(seen, _)| seen.is_false())
+        .or_else(|| wrong.first());
+    let Some((_, reason)) = first else {
         return Ok(Verdict::pass(format!(
             "{} of {} conditions about the host software of {} are in order",
-            reported.iter().filter(|(seen, _)| seen.is_true()).count(),
             reported.len(),
+            ENVIRONMENT.len(),
             cx.node()
         ))
         .saw_all(lines));
@@ -477,6 +482,11 @@ mod tests {
             lacking["status"]["conditions"] = json!([no(kind, "No", "it is not so")]);
             assert_eq!(with_node(lacking).ask(check).await.reason(), reason);
         }
+        let mut unknown = longhorn_node("k3s2");
+        unknown["status"]["conditions"][4] =
+            json!({"type": "RequiredPackages", "status": "Unknown", "reason": ""});
+        let unknown = with_node(unknown).ask(check).await;
+        assert_eq!(unknown.reason(), "PackagesMissing", "{unknown:?}");
         let mut silent = longhorn_node("k3s2");
         silent["status"]["conditions"] = json!([]);
         let silent = with_node(silent).ask(check).await;

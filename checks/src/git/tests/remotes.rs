@@ -122,6 +122,22 @@ async fn absent_and_unreachable_are_two_answers() {
 }
 
 #[tokio::test]
+async fn a_remote_that_takes_the_connection_and_says_nothing_is_given_up() {
+    let world = World::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("git://{}/x", silent.local_addr().unwrap());
+    world.git("work", &["remote", "set-url", "origin", &url]);
+    let repository = world.repository().with_limit(Duration::from_millis(600));
+    let remote = repository.followed_remote().unwrap();
+    for transport in [Transport::Git, Transport::Libgit2] {
+        let error = repository.remote_tip(&remote, transport).await.unwrap_err();
+        assert_eq!(error.reason(), "RemoteTimedOut", "{transport}: {error}");
+    }
+    // libgit2 waits on a thread of its own, which ends with the connection.
+    drop(silent);
+}
+
+#[tokio::test]
 async fn without_git_an_ssh_address_needs_what_was_not_built_in() {
     let world = World::new();
     world.git(
