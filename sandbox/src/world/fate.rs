@@ -221,7 +221,9 @@ impl Fate {
                 );
                 if on {
                     self.present(&kinds::NAMESPACES, space, true).await;
-                    self.present(&QUOTAS, quota, true).await;
+                    self.present(&QUOTAS, quota.clone(), true).await;
+                    let used = json!({"hard": {"pods": "0"}, "used": {"pods": "0"}});
+                    self.apply(Change::status(&QUOTAS, &quota, used)).await;
                 } else {
                     self.present(&QUOTAS, quota, false).await;
                     self.present(&kinds::NAMESPACES, space, false).await;
