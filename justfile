@@ -38,4 +38,5 @@ deny:
 
 # Write the generated documents anew.
 docs:
+    UPDATE_DOCS=1 cargo test -p tests --test outcomes -- docs
     UPDATE_DOCS=1 cargo test -p harness -- docs

@@ -28,6 +28,7 @@ use crate::{
     exit::{Exit, Halt},
     lease,
     options::{Format, Options},
+    progress::Progress,
     sandbox_mode,
     term::{self, Look},
     text::{clean, count},
@@ -67,8 +68,12 @@ pub(crate) fn clean_up(cli: &Cli) -> Result<Exit, Halt> {
     let stop = crate::run::stop_on_signals(&runtime)?;
     let sandbox = sandbox_mode::open(&mut options, &runtime, &stop)?;
     let result = (|| {
-        let (connection, permit, client) = runtime.block_on(client(&options))?;
-        let found = runtime.block_on(find(&client, &options.settings.probe.namespace))?;
+        let progress = Progress::new(Look::stderr(cli.color));
+        let (connection, permit, client, found) = runtime.block_on(progress.answer(async {
+            let (connection, permit, client) = client(&options).await?;
+            let found = find(&client, &options.settings.probe.namespace).await?;
+            Ok::<_, Halt>((connection, permit, client, found))
+        }))?;
         let locked = || {
             let who = lease::Who {
                 run: format!("{:08x}", fastrand::u32(..)),

@@ -16,7 +16,8 @@ fn checks() -> String {
          Written from the code by `just docs`; do not edit. {} checks and {} actions, in the order of a run.\n\n\
          A check of severity *fail* fails its phase when it says no; one of severity *warn* only ever warns. In remedies\n\
          `{{node}}` stands for the new node, `{{control_plane}}` for the control-plane node, `{{longhorn}}` and `{{flux}}`\n\
-         for their namespaces.\n",
+         for their namespaces. Which fault of the sandbox shows a check is said with it; `--explain CHECK` says what to\n\
+         type.\n",
         count(Kind::Check),
         count(Kind::Action)
     );
@@ -83,6 +84,12 @@ fn one(entry: &Entry) -> String {
     }
     for reason in entry.reasons {
         let _ = writeln!(text, "- `{}`: {}", reason.code, reason.remedy);
+    }
+    let faults: Vec<String> = crate::shown::of(entry.id)
+        .map(|one| format!("`{}` ({})", one.fault, one.reason))
+        .collect();
+    if !faults.is_empty() {
+        let _ = writeln!(text, "- shown by the faults {}", faults.join(", "));
     }
     text
 }

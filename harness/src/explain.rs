@@ -14,6 +14,7 @@ use crate::{
     exit::{Exit, Halt},
     near,
     options::Format,
+    shown::{self, Shown},
     term::{self, Look},
     text::{clean, wrap},
 };
@@ -180,6 +181,10 @@ fn as_json(entry: &Entry, settings: &Settings) -> serde_json::Value {
         "rights": asked(entry, settings), "undo": entry.inverse.map(|text| settings.fill(text)),
         "reasons": entry.reasons.iter().map(|one| json!({"code": one.code, "remedy": settings.fill(one.remedy)}))
             .collect::<Vec<_>>(),
+        "shown_by": shown::of(entry.id).map(|one| json!({
+            "fault": one.fault, "what": one.what(), "outcome": one.outcome, "reason": one.reason,
+            "command": one.command().replace("NAME", one.fault),
+        })).collect::<Vec<_>>(),
         "words": words(entry).iter().map(|one| json!({"word": one.word, "meaning": one.meaning})).collect::<Vec<_>>(),
     })
 }
@@ -266,11 +271,51 @@ fn explain(entry: &Entry, look: Look, settings: &Settings) -> Vec<String> {
             ));
         }
     }
+    lines.extend(tried(entry, look, width));
     lines.push(String::new());
     lines.push(match entry.kind {
         Kind::Check => format!("ask only this:  harness {} --exact", entry.id),
         Kind::Action => format!("do only this:   harness {} --exact --apply", entry.id),
     });
+    lines
+}
+
+/// Which faults of the sandbox show it, by what is to be typed.
+fn tried(entry: &Entry, look: Look, width: usize) -> Vec<String> {
+    /// Most faults that are told in a sentence each.
+    const TOLD: usize = 6;
+    let mut by_command: Vec<(String, Vec<&Shown>)> = Vec::new();
+    // A fault that shows in few places is more to the point than one that shows everywhere.
+    let mut all: Vec<&Shown> = shown::of(entry.id).collect();
+    all.sort_by_key(|one| shown::breadth(one.fault));
+    for one in all {
+        let command = one.command();
+        match by_command.iter_mut().find(|(known, _)| *known == command) {
+            Some((_, faults)) => faults.push(one),
+            None => by_command.push((command, vec![one])),
+        }
+    }
+    let mut lines = Vec::new();
+    if !by_command.is_empty() {
+        lines.push(String::new());
+        lines.push("To see it say so, without a cluster (NAME is one of those below):".to_owned());
+    }
+    for (command, faults) in by_command {
+        lines.extend(indented(&command, width, 2));
+        for one in faults.iter().take(TOLD) {
+            lines.push(format!(
+                "    {}   {} {}",
+                look.strong(one.fault),
+                one.outcome,
+                one.reason
+            ));
+            lines.extend(indented(one.what(), width, 6));
+        }
+        if faults.len() > TOLD {
+            let names: Vec<&str> = faults.iter().skip(TOLD).map(|one| one.fault).collect();
+            lines.extend(indented(&format!("and {}", names.join(", ")), width, 4));
+        }
+    }
     lines
 }
 
@@ -320,6 +365,13 @@ mod tests {
         Words:
           condition: one line of an object's status: a type, True,
           False or Unknown, and a reason
+
+        To see it say so, without a cluster (NAME is one of those below):
+          harness --sandbox --sandbox-fault NAME --phase join
+            node-tainted   warn UnexpectedTaint
+              Somebody has tainted the new node.
+            node-cordoned   warn Cordoned
+              Somebody has cordoned the new node.
 
         ask only this:  harness join::taints --exact
         ");

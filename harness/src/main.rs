@@ -27,6 +27,7 @@ mod run;
 mod sandbox_mode;
 mod scripts;
 mod selection;
+mod shown;
 mod signals;
 mod status;
 mod summary;

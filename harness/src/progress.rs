@@ -17,6 +17,10 @@ use crate::{
 /// Without a terminal, a wait in which nothing changes says so at this pace.
 const REMINDER: Duration = Duration::from_secs(15);
 
+/// A cluster that has said nothing for so long is slow, and whoever waits should know what for: with what comes before,
+/// the first line stands there within a tenth of a second.
+pub(crate) const FIRST: Duration = Duration::from_millis(50);
+
 /// Shows waits. Everything that prints a line prints it through [`Progress::suspend`].
 pub(crate) struct Progress {
     width: Option<usize>,
@@ -51,6 +55,22 @@ impl Progress {
         if self.width.is_some() {
             self.draw(clean(text));
         }
+    }
+
+    /// Awaits an answer of the cluster, and says so when it does not come at once.
+    pub(crate) async fn answer<T>(&self, answer: impl Future<Output = T>) -> T {
+        let mut answer = std::pin::pin!(answer);
+        tokio::select! {
+            answered = &mut answer => return answered,
+            () = tokio::time::sleep(FIRST) => {}
+        }
+        match self.width {
+            Some(_) => self.doing("waiting for the cluster"),
+            None => term::err("PROGRESS waiting for the cluster"),
+        }
+        let answered = answer.await;
+        self.rest();
+        answered
     }
 
     /// Nothing is awaited any more.

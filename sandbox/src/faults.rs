@@ -58,6 +58,7 @@ const BEYOND: &[(&[&str], &str)] = &[
             "server-clock-ahead",
             "server-version-unknown",
             "rights-reduced",
+            "rights-without-storage",
             "flux-definitions-gone",
             "longhorn-definitions-gone",
         ],
@@ -99,6 +100,10 @@ const CATALOGUE: &[Fault] = &[
     fault(
         "flux-controller-down",
         "kustomize-controller ends as soon as it starts.",
+    ),
+    fault(
+        "flux-artifact-late",
+        "kustomize-controller hears of no new commit: asked to apply infrastructure-storage, it applies what it knew before.",
     ),
     fault(
         "checkout-detached",
@@ -275,6 +280,10 @@ const CATALOGUE: &[Fault] = &[
         "Somebody has set Longhorn's default replica count to one.",
     ),
     fault(
+        "longhorn-copies-crowded",
+        "Longhorn is told not to balance, and one volume has both of its copies on the control plane.",
+    ),
+    fault(
         "longhorn-backup-target-unavailable",
         "Longhorn's backup target does not answer.",
     ),
@@ -353,6 +362,10 @@ const CATALOGUE: &[Fault] = &[
     fault(
         "rights-reduced",
         "Somebody has taken the rights of the administrator away: he may only read.",
+    ),
+    fault(
+        "rights-without-storage",
+        "The administrator was given a role that leaves out CSI drivers and StorageClasses.",
     ),
     fault(
         "control-plane-address-changed",

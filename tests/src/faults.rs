@@ -50,6 +50,50 @@ pub struct Change {
     pub maybe: bool,
 }
 
+/// That a fault shows a check or an action, and how it is tried. Displays as one line of the harness's copy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shown {
+    /// The check or action.
+    pub id: String,
+    /// The fault.
+    pub fault: String,
+    /// What comes out.
+    pub outcome: String,
+    /// With which reason.
+    pub reason: String,
+    /// `new`, `joining` or `onboarded` for an inspection of a cluster that begins so; `apply` for its phase with its
+    /// actions; `run` and `late` for an onboarding, of a cluster that has the node already; `during` for an onboarding in
+    /// the midst of which the fault is switched on.
+    pub how: String,
+}
+
+impl Shown {
+    /// From its words.
+    #[must_use]
+    pub fn new(fault: &str, id: &str, outcome: &str, reason: &str, how: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            fault: fault.to_owned(),
+            outcome: outcome.to_owned(),
+            reason: reason.to_owned(),
+            how: how.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            id,
+            fault,
+            outcome,
+            reason,
+            how,
+        } = self;
+        write!(f, "{id} {outcome} {reason} {fault} {how}")
+    }
+}
+
 impl Change {
     fn matches(&self, (outcome, reason): &(String, String)) -> bool {
         *outcome == self.outcome
@@ -130,6 +174,31 @@ pub fn healthy<'a>(rows: &'a [Row], row: &Row) -> &'a Row {
 }
 
 impl Row {
+    /// Which checks and actions this row's fault shows for certain. Those that are blocked by it were not asked.
+    pub fn shown(&self) -> Vec<Shown> {
+        let how = match self.stage {
+            _ if !self.applied.is_empty() => "apply",
+            Stage::New => "new",
+            Stage::Joining => "joining",
+            Stage::Onboarded => "onboarded",
+        };
+        let certain = |change: &&Change| {
+            !change.maybe
+                && matches!(change.outcome.as_str(), "fail" | "warn" | "error" | "skip")
+                // What it requires was not asked either.
+                && !change.reasons.iter().any(|code| code == "RequirementSkipped")
+        };
+        self.changes
+            .iter()
+            .filter(|_| !self.fault.is_empty())
+            .filter(certain)
+            .map(|change| {
+                let reason = change.reasons.first().map_or("-", String::as_str);
+                Shown::new(&self.fault, &change.id, &change.outcome, reason, how)
+            })
+            .collect()
+    }
+
     /// What the table demands that was not seen, and what was seen that it does not name; nothing when they agree.
     /// `healthy` is the row of the world without a fault.
     #[must_use]

@@ -20,8 +20,17 @@ use reports::model::Outcome;
 use sandbox::{Stage, faults};
 use tests::{
     TestEnvironment,
-    faults::{Row, Seen, healthy, table},
+    faults::{Row, Seen, Shown, healthy, table},
 };
+
+#[path = "faults/rows.rs"]
+#[expect(
+    dead_code,
+    reason = "how a story is told is the matter of another test"
+)]
+mod rows;
+
+use rows::Expected;
 
 /// How many worlds stand side by side: most of the time each of them waits.
 const WORLDS: usize = 4;
@@ -40,6 +49,7 @@ fn main() {
     let mut trials = vec![
         Trial::test("every_fault_has_a_row", complete),
         Trial::test("every_check_is_touched_by_a_fault", touched),
+        Trial::test("docs_of_faults_are_what_the_tables_say", copied),
         Trial::test("what_gets_worse_during_a_run_is_said", got_worse),
     ];
     let seen = std::env::var_os("FAULTS_SEEN").map(PathBuf::from);
@@ -105,18 +115,26 @@ fn complete() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Checks that compare the end of a run with its beginning; [`got_worse`] is the fault that touches them.
-const COMPARING: [&str; 2] = ["post::nothing_got_worse", "post::workloads_uninterrupted"];
-
-/// Checks that no fault touches yet; their unit tests do. An inspection is judged by its own rights, which the fault
-/// `rights-reduced` leaves, and an onboarding under it stops at the Lease; where Longhorn balances by itself no copy
-/// stays alone.
-const NOT_YET: [&str; 2] = ["pre::permissions", "storage::replica_placement"];
+/// What shows only in a run in the midst of which a fault is switched on: [`got_worse`] is that run.
+const DURING_A_RUN: [(&str, &str, &str); 3] = [
+    (
+        "datastore-unhealthy",
+        "post::datastore",
+        "DatastoreUnhealthy",
+    ),
+    ("datastore-unhealthy", "post::nothing_got_worse", "GotWorse"),
+    (
+        "alertmanager-down",
+        "post::workloads_uninterrupted",
+        "Interrupted",
+    ),
+];
 
 /// A check that no fault touches could say yes to anything. Blocked alone does not count: it was not asked.
 fn touched() -> Result<(), Failed> {
     let rows = table();
-    let stories = include_str!("faults/rows.rs");
+    let shown = shown();
+    let by_story = |id: &str| shown.iter().any(|one| one.id == id);
     let by_row = |id: &str| {
         let faults = rows.iter().filter(|row| !row.fault.is_empty());
         faults.flat_map(|row| &row.changes).any(|change| {
@@ -125,12 +143,7 @@ fn touched() -> Result<(), Failed> {
     };
     let lost: Vec<&str> = catalogue::all()
         .map(|check| check.id)
-        .filter(|id| {
-            !by_row(id)
-                && !stories.contains(&format!("\"{id}\""))
-                && !COMPARING.contains(id)
-                && !NOT_YET.contains(id)
-        })
+        .filter(|id| !by_row(id) && !by_story(id))
         .collect();
     if lost.is_empty() {
         Ok(())
@@ -139,29 +152,85 @@ fn touched() -> Result<(), Failed> {
     }
 }
 
-/// The datastore fails while the node joins: `post` says so, and what it was before.
+/// The datastore and a workload fail while the node joins: `post` says so, and what it was before.
 fn got_worse() -> Result<(), Failed> {
     let world = TestEnvironment::at(Stage::New, &[]);
     let mut run = world.spawn_onboard(&["--timeout", "post=3s"]);
     run.until("its push", |_| world.commits().len() > 1);
-    // Nothing before `post` asks for it.
-    world.fault("datastore-unhealthy", true);
+    // Nothing between the push and `post` asks for them.
+    let faults: BTreeSet<&str> = DURING_A_RUN.iter().map(|(fault, ..)| *fault).collect();
+    for fault in faults {
+        world.fault(fault, true);
+    }
     let output = run.wait();
     if output.code != 1 {
         return Err(format!("exit {}\n{}", output.code, output.stdout).into());
     }
     let report = world.report().ok_or("no report")?;
-    for (id, outcome, reason) in [
-        ("post::datastore", Outcome::Fail, "DatastoreUnhealthy"),
-        ("post::nothing_got_worse", Outcome::Fail, "GotWorse"),
-    ] {
+    for (_, id, reason) in DURING_A_RUN {
         let ended = report.case(id).and_then(|case| case.ended());
         let found = ended.map(|ended| (ended.outcome, ended.reason.as_str()));
-        if found != Some((outcome, reason)) {
+        if found != Some((Outcome::Fail, reason)) {
             return Err(format!("{id}: {found:?}").into());
         }
     }
     Ok(())
+}
+
+/// Which fault shows which check or action, and how: rows, stories, and the run in which things get worse.
+fn shown() -> Vec<Shown> {
+    let mut all: Vec<Shown> = table().iter().flat_map(Row::shown).collect();
+    let during = DURING_A_RUN
+        .iter()
+        .map(|(fault, id, reason)| Shown::new(fault, id, "fail", reason, "during"));
+    let stories = rows::ROWS.iter().filter_map(|row| {
+        let how = if row.late { "late" } else { "run" };
+        match row.expected {
+            Expected::Stops { id, reason, .. } => {
+                Some(Shown::new(row.fault, id, "fail", reason, how))
+            }
+            Expected::Warns { id, reason } => Some(Shown::new(row.fault, id, "warn", reason, how)),
+            Expected::SameVerdicts => None,
+        }
+    });
+    for one in during.chain(stories) {
+        // An inspection is tried sooner than a run.
+        if !all
+            .iter()
+            .any(|known| known.id == one.id && known.fault == one.fault)
+        {
+            all.push(one);
+        }
+    }
+    all.sort();
+    all
+}
+
+/// The harness has a copy of this list, because it must not look into the tests.
+fn copied() -> Result<(), Failed> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../harness/src/shown.table");
+    let mut wanted = String::from(
+        "# Which fault of the sandbox shows which check, written from the tests by `just docs`.\n",
+    );
+    for one in shown() {
+        wanted.push_str(&format!("{one}\n"));
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    if found == wanted {
+        return Ok(());
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, wanted)?;
+        return Ok(());
+    }
+    let first = wanted
+        .lines()
+        .zip(found.lines())
+        .find(|(wanted, found)| wanted != found);
+    Err(
+        format!("harness/src/shown.table is stale, run `just docs`; first difference: {first:?}")
+            .into(),
+    )
 }
 
 fn world(row: &Row) -> TestEnvironment {

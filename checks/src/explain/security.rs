@@ -45,9 +45,10 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     ),
     (
         "security::wildcard_roles",
-        "Takes the ClusterRoles with a rule that allows everything, or escalate, bind or impersonate, and looks at who \
-         is bound to them in the whole cluster. Expected are system:masters, the users of k3s's control plane, and \
-         service accounts of kube-system and of Flux; anybody else is a warning, system:anonymous above all.",
+        "Takes the ClusterRoles with a rule that allows everything, or to escalate, bind or impersonate (as the verb * \
+         does), and looks at who is bound to them in the whole cluster. Expected are system:masters, the users of k3s's \
+         control plane, and service accounts of kube-system, Flux and Longhorn; anybody else is a warning, \
+         system:anonymous above all.",
     ),
     (
         "security::exposed_services",

@@ -206,8 +206,14 @@ fn is_wide(rule: &PolicyRule) -> bool {
     let verb = |wanted: &str| rule.verbs.iter().any(|one| one == wanted);
     let everything = verb("*") && has(&rule.resources, "*") && has(&rule.api_groups, "*");
     let rbac = has(&rule.api_groups, "rbac.authorization.k8s.io") || has(&rule.api_groups, "*");
-    let climbs = rbac && (verb("escalate") || verb("bind"));
-    let impersonates = verb("impersonate")
+    // `*` takes in escalate, bind and impersonate, where it is about what these are about.
+    let climbs = rbac
+        && (verb("escalate") || verb("bind") || verb("*"))
+        && ["*", "roles", "clusterroles"]
+            .iter()
+            .any(|kind| has(&rule.resources, kind));
+    let impersonates = (verb("impersonate") || verb("*"))
+        && (has(&rule.api_groups, "") || has(&rule.api_groups, "*"))
         && ["*", "users", "groups", "serviceaccounts"]
             .iter()
             .any(|kind| has(&rule.resources, kind));
@@ -238,7 +244,13 @@ const CONTROL_PLANE: [&str; 6] = [
 ];
 
 fn is_own_namespace(cx: &Context, namespace: &str) -> bool {
-    namespace == "kube-system" || namespace == cx.settings.flux.namespace
+    let settings = &cx.settings;
+    [
+        "kube-system",
+        settings.flux.namespace.as_str(),
+        settings.longhorn.namespace.as_str(),
+    ]
+    .contains(&namespace)
 }
 
 async fn wildcard_roles(cx: &Context) -> Answer {
@@ -515,6 +527,13 @@ mod tests {
             json!({"kind": "ServiceAccount", "namespace": "flux-system", "name": "kustomize-controller"}),
         ] {
             assert_eq!(ask(all.clone(), own).await.outcome(), Outcome::Pass);
+        }
+        // What makes others mighty is as mighty as they are.
+        for rules in [
+            json!([{"verbs": ["*"], "resources": ["*"], "apiGroups": ["rbac.authorization.k8s.io"]}]),
+            json!([{"verbs": ["*"], "resources": ["pods", "serviceaccounts"], "apiGroups": [""]}]),
+        ] {
+            assert_eq!(ask(rules, app.clone()).await.reason(), "WideRoleBound");
         }
         // Two rules of which neither is wide alone are not wide together.
         let apart = json!([

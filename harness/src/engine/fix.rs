@@ -125,7 +125,14 @@ impl Run<'_> {
                 }
             }
         })?;
-        self.asked(phase, &again, live, deadline);
+        // What was awaited in vain has used the phase's time up; what was mended gets as much to come about.
+        let limit = self.options.timeouts.get(&phase).copied();
+        self.asked(
+            phase,
+            &again,
+            live,
+            Instant::now() + limit.unwrap_or_default(),
+        );
         for (one, facts) in mended {
             self.settled(&one, facts)?;
         }

@@ -45,6 +45,7 @@ use crate::{
     exit::{Exit, Halt},
     lease::{self, Who},
     options::{Options, Purpose},
+    progress::FIRST,
 };
 
 /// How a run ended, for the last screen.
@@ -130,7 +131,7 @@ async fn found<T>(
             () = stop.wait() => {
                 break Err(Halt::new(Exit::Interrupted, "interrupted before anything was asked", ""));
             }
-            () = tokio::time::sleep(if told { TELL } else { TELL / 4 }) => {}
+            () = tokio::time::sleep(if told { TELL } else { FIRST }) => {}
         }
         told = true;
         sink.event(&Event::Waiting(Waiting {

@@ -38,9 +38,20 @@ pub(super) struct Pretty {
 /// What has been counted in the phase that runs.
 #[derive(Default)]
 struct Seen {
-    outcomes: BTreeMap<Outcome, usize>,
+    /// What came out of each case last: one that was mended is asked again.
+    outcomes: BTreeMap<String, Outcome>,
     done: usize,
     cases: usize,
+}
+
+impl Seen {
+    fn counted(&self) -> BTreeMap<Outcome, usize> {
+        let mut counted = BTreeMap::new();
+        for outcome in self.outcomes.values() {
+            *counted.entry(*outcome).or_default() += 1;
+        }
+        counted
+    }
 }
 
 impl Pretty {
@@ -92,7 +103,7 @@ impl Sink for Pretty {
                 let mut seen = lock(&self.seen);
                 seen.done += 1;
                 if let Some(outcome) = case.outcome() {
-                    *seen.outcomes.entry(outcome).or_default() += 1;
+                    seen.outcomes.insert(case.id.clone(), outcome);
                 }
                 // What a dry run leaves out is counted in the footer; each of them says the same.
                 let left_out = term::is_marked()
@@ -117,7 +128,7 @@ impl Sink for Pretty {
                 self.progress.rest();
                 let seen = std::mem::take(&mut *lock(&self.seen));
                 self.print(&[
-                    self.page.footer(*state, &seen.outcomes, *requests, *took),
+                    self.page.footer(*state, &seen.counted(), *requests, *took),
                     String::new(),
                 ]);
             }

@@ -22,6 +22,7 @@ use crate::{
     cli::Cli,
     exit::{Exit, Halt},
     options::{Format, Options},
+    progress::Progress,
     render, sandbox_mode,
     term::{self, Look},
     text::{clean, wrap},
@@ -50,12 +51,13 @@ struct Record {
 pub(crate) fn show(cli: &Cli) -> Result<Exit, Halt> {
     let mut options = build::from_environment(cli)?;
     let runtime = crate::run::runtime()?;
-    let now = runtime.block_on(async {
+    let progress = Progress::new(Look::stderr(cli.color));
+    let now = runtime.block_on(progress.answer(async {
         match point_to_sandbox(&mut options).await {
             Ok(()) => now::look(&options).await,
             Err(why) => Now::Unknown(why),
         }
-    });
+    }));
     let record = record(&options, now.cluster_uid())?;
     let remarks = compare::remarks(record.report.as_ref(), record.running.is_some(), &now);
     if options.format == Format::Json {

@@ -79,10 +79,10 @@ pub(crate) fn identify(core: &Core, call: &mut Call, identity: &Identity) -> Res
     let actor = user.name == auth::ACTOR;
     call.user = user;
     if !actor
-        && core.transport.demotes()
+        && let Some(group) = core.transport.demotes()
         && call.user.groups.iter().any(|one| one == "system:masters")
     {
-        call.user.groups = vec!["sandbox:onlookers".into(), "system:authenticated".into()];
+        call.user.groups = vec![group.into(), "system:authenticated".into()];
     }
     let Some(name) = &identity.as_user else {
         if !identity.as_groups.is_empty() || identity.as_uid.is_some() {

@@ -145,9 +145,9 @@ pub trait Transport: Send + Sync + 'static {
     fn hides(&self, _group: &str) -> bool {
         false
     }
-    /// Whether the administrator has lost his rights and may only read.
-    fn demotes(&self) -> bool {
-        false
+    /// The group that is left to an administrator who has lost his rights.
+    fn demotes(&self) -> Option<&'static str> {
+        None
     }
     /// Whether the server shows a certificate that ends within days.
     fn certificate_ends(&self) -> bool {

@@ -4,6 +4,8 @@
 mod objects;
 mod repository;
 
+pub(crate) use objects::{ONLOOKERS, WITHOUT_STORAGE};
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use git2::Oid;

@@ -103,8 +103,15 @@ impl Transport for Wire {
             || (group == "longhorn.io" && faults.on("longhorn-definitions-gone"))
     }
 
-    fn demotes(&self) -> bool {
-        self.shared.faults.on("rights-reduced")
+    fn demotes(&self) -> Option<&'static str> {
+        let faults = &self.shared.faults;
+        let left = [
+            ("rights-reduced", super::fate::ONLOOKERS),
+            ("rights-without-storage", super::fate::WITHOUT_STORAGE),
+        ];
+        left.into_iter()
+            .find(|(fault, _)| faults.on(fault))
+            .map(|(_, group)| group)
     }
 
     fn certificate_ends(&self) -> bool {

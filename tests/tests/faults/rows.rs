@@ -96,6 +96,11 @@ pub(crate) const ROWS: &[Row] = &[
         "pre::flux_controllers",
         "ControllerUnavailable",
     ),
+    stops(
+        "flux-artifact-late",
+        "gitops::reconcile",
+        "RevisionNotAttempted",
+    ),
     // The join
     stops("node-never-registers", "join::registered", "NotSeen"),
     stops("node-not-ready", "join::ready", "NodeNotReady"),
@@ -186,6 +191,11 @@ pub(crate) const ROWS: &[Row] = &[
         "storageclass-two-defaults",
         "pre::storage_class",
         "TwoDefaults",
+    ),
+    warns(
+        "longhorn-copies-crowded",
+        "storage::replica_placement",
+        "CopiesOnOneNode",
     ),
     // The control plane
     stops("coredns-down", "pre::coredns", "DnsUnavailable"),

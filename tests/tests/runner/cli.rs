@@ -390,3 +390,40 @@ fn an_inspection_asks_what_was_listed_and_changes_nothing() {
         "an inspection has no folders"
     );
 }
+
+/// A cluster that takes the connection and says nothing: whoever waits is told what for, at once.
+#[test]
+fn the_first_line_stands_there_within_a_tenth_of_a_second() {
+    let world = TestEnvironment::without_cluster();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let kubeconfig = world.root().join("silent.yaml");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
+         contexts: [{{name: x, context: {{cluster: x, user: x}}}}]\n\
+         clusters: [{{name: x, cluster: {{server: 'http://{}'}}}}]\nusers: [{{name: x, user: {{token: t}}}}]\n",
+        silent.local_addr().unwrap()
+    );
+    fs::write(&kubeconfig, text).unwrap();
+    let kubeconfig = kubeconfig.display().to_string();
+    for what in [&["--phase", "pre"][..], &["--status"], &["--cleanup"]] {
+        let mut soonest = Duration::MAX;
+        let mut said = String::new();
+        // A machine that is busy with other tests is slow by itself.
+        for _ in 0..20 {
+            let begun = Instant::now();
+            let mut run = world.spawn(&[what, &["--kubeconfig", &kubeconfig]].concat());
+            run.until("its first line", |run| !run.said().is_empty());
+            soonest = soonest.min(begun.elapsed());
+            said = run.said();
+            run.kill();
+            if soonest < Duration::from_millis(100) {
+                break;
+            }
+        }
+        assert!(
+            soonest < Duration::from_millis(100),
+            "{what:?}: after {soonest:?}"
+        );
+        assert!(said.contains("the cluster"), "{what:?}: {said}");
+    }
+}

@@ -8,6 +8,7 @@ tests::on_both!(
     a_stale_password_is_only_deleted_where_that_was_asked_for,
     an_onboarding_mends_what_would_stop_it,
     what_nobody_has_on_record_is_left_alone,
+    a_request_that_was_handled_with_an_old_commit_is_made_once_more,
 );
 
 const SECRET: &str = "/api/v1/namespaces/kube-system/secrets/k3s2.node-password.k3s";
@@ -161,6 +162,56 @@ fn what_nobody_has_on_record_is_left_alone() {
         .collect();
     assert!(ours.is_empty(), "{ours:?}");
     assert_eq!(world.object(node)["spec"]["unschedulable"], true);
+}
+
+/// Waits until Flux has fetched a commit.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a world that is not ours to watch is looked at again and again"
+)]
+fn fetched(world: &TestEnvironment, commit: &str) {
+    let path =
+        "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories/flux-system";
+    for _ in 0..600 {
+        let revision = world.object(path)["status"]["artifact"]["revision"].clone();
+        if revision.as_str().is_some_and(|one| one.ends_with(commit)) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("Flux has not fetched {commit}");
+}
+
+/// Flux has handled the request of this run, and applied what it knew before: asked again, it applies the commit.
+fn a_request_that_was_handled_with_an_old_commit_is_made_once_more() {
+    let world = TestEnvironment::at(sandbox::Stage::Onboarded, &[]);
+    world.fault("flux-artifact-late", true);
+    let clone = world.sandbox().checkout();
+    std::fs::write(clone.join("NOTES.md"), "a word about the cluster\n").unwrap();
+    for arguments in [
+        &["add", "NOTES.md"][..],
+        &["commit", "--quiet", "--message", "docs: a word"],
+        &["push", "--quiet"],
+    ] {
+        let _ = world.git(&clone, arguments);
+    }
+    let tip = world.commits().first().cloned().unwrap();
+    fetched(&world, &tip);
+    let arguments = ["--phase", "storage", "--apply", "--timeout", "storage=3s"];
+    let output = world.onboard(&arguments).exits(1);
+    output.says("OtherRevision");
+    let output = world
+        .onboard(&[&arguments[..], &["--auto-fix"]].concat())
+        .exits(0);
+    output.says("fix::reconcile for storage::gitops_applied");
+    output.says("fixed by fix::reconcile for storage::gitops_applied");
+    let report = world.report().unwrap();
+    let record = report.action("fix::reconcile").unwrap();
+    assert_eq!(record.recorded["fixed"], "true");
+    let storage = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/infrastructure-storage";
+    let status = world.object(storage)["status"].clone();
+    let applied = status["lastAppliedRevision"].as_str().unwrap_or_default();
+    assert!(applied.ends_with(&tip), "{status}");
 }
 
 #[test]

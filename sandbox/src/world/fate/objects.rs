@@ -9,22 +9,51 @@ use crate::world::{
     flux::decrypt::lock,
     kinds::{
         CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, DAEMON_SETS, DEPLOYMENTS, EVENTS, KUSTOMIZATIONS,
-        NAMESPACES, NODES, SECRETS, SERVICE_MONITORS, SERVICES,
+        LH_REPLICAS, LH_SETTINGS, LH_VOLUMES, NAMESPACES, NODES, SECRETS, SERVICE_MONITORS,
+        SERVICES,
     },
-    make::{ago, now, object},
+    make::{ago, name, now, object},
     scene::Change,
 };
 
 use super::{Fate, LEFT_ALONE, told};
 
 /// The group that the administrator is in when somebody has taken his rights away.
-const ONLOOKERS: &str = "sandbox:onlookers";
+pub(crate) const ONLOOKERS: &str = "sandbox:onlookers";
+/// The group that he is in when his role leaves one API group out.
+pub(crate) const WITHOUT_STORAGE: &str = "sandbox:without-storage";
+/// What he may do with the rest.
+const VERBS: [&str; 7] = [
+    "get", "list", "watch", "create", "update", "patch", "delete",
+];
+/// Everything that is served but for `storage.k8s.io`: RBAC can only name what is allowed.
+const OTHER_GROUPS: [&str; 19] = [
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "helm.toolkit.fluxcd.io",
+    "kustomize.toolkit.fluxcd.io",
+    "longhorn.io",
+    "metrics.k8s.io",
+    "monitoring.coreos.com",
+    "networking.k8s.io",
+    "notification.toolkit.fluxcd.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "source.toolkit.fluxcd.io",
+];
 
 impl Fate {
     /// Does or undoes a deed to objects; whether this is one.
-    pub(super) async fn deed_to_objects(&self, name: &str, on: bool) -> bool {
+    pub(super) async fn deed_to_objects(&self, fault: &str, on: bool) -> bool {
         let left_alone = if on { json!("disabled") } else { Value::Null };
-        match name {
+        match fault {
             "sops-key-missing" => self.installed(&[("Secret", "sops-age")], !on).await,
             "sops-decryption-missing" => {
                 let decryption = json!({"provider": "sops", "secretRef": {"name": "sops-age"}});
@@ -59,7 +88,7 @@ impl Fate {
                 if on && let Some(store) = &self.store {
                     let two_years = Duration::from_secs(2 * 365 * 86_400);
                     secret["metadata"]["creationTimestamp"] = ago(two_years).into();
-                    told(name, store.load(vec![secret]));
+                    told(fault, store.load(vec![secret]));
                 } else {
                     self.present(&SECRETS, secret, false).await;
                 }
@@ -165,7 +194,15 @@ impl Fate {
                 };
                 self.apply(change).await;
             }
-            "rights-reduced" => self.reduce_rights(on).await,
+            "rights-reduced" => {
+                let reading = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]});
+                self.rights(ONLOOKERS, &reading, on).await;
+            }
+            "rights-without-storage" => {
+                let most = json!({"apiGroups": OTHER_GROUPS, "resources": ["*"], "verbs": VERBS});
+                self.rights(WITHOUT_STORAGE, &most, on).await;
+            }
+            "longhorn-copies-crowded" => self.crowd(on).await,
             _ => return false,
         }
         true
@@ -193,16 +230,50 @@ impl Fate {
         }
     }
 
-    /// What is left to an administrator who is one no longer: reading. The API server takes the group away.
-    async fn reduce_rights(&self, on: bool) {
+    /// Moves every copy of the first volume to the control plane, as it was when there was no other node, and lets
+    /// Longhorn leave it there.
+    async fn crowd(&self, on: bool) {
+        let value = if on { "disabled" } else { "best-effort" };
+        let settings = "replica-auto-balance";
+        self.patch(
+            &LH_SETTINGS,
+            "longhorn-system",
+            settings,
+            json!({"value": value}),
+        )
+        .await;
+        let mut volumes = self.shared.mirror.list(&LH_VOLUMES);
+        volumes.sort_by(|a, b| name(a).cmp(name(b)));
+        let Some(first) = volumes.first().filter(|_| on) else {
+            return;
+        };
+        let copies = self.shared.mirror.list(&LH_REPLICAS);
+        let (home, away): (Vec<_>, Vec<_>) = copies
+            .iter()
+            .filter(|copy| copy["spec"]["volumeName"] == name(first))
+            .partition(|copy| copy["spec"]["nodeID"] == self.shared.cast.control_plane.as_str());
+        let Some(place) = home.first() else { return };
+        for copy in away {
+            let patch = json!({
+                "metadata": {"labels": {
+                    "longhornnode": place["spec"]["nodeID"], "longhorndiskuuid": place["spec"]["diskID"],
+                }},
+                "spec": {"nodeID": place["spec"]["nodeID"], "diskID": place["spec"]["diskID"]},
+            });
+            self.apply(Change::spec(&LH_REPLICAS, copy, patch)).await;
+        }
+    }
+
+    /// What is left to an administrator who is one no longer. The API server puts him into this group.
+    async fn rights(&self, whose: &str, rule: &Value, on: bool) {
         let group = "rbac.authorization.k8s.io";
         let role = object(
             "rbac.authorization.k8s.io/v1",
             "ClusterRole",
             "",
-            ONLOOKERS,
+            whose,
             json!({"rules": [
-                {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]},
+                rule,
                 {"nonResourceURLs": ["*"], "verbs": ["get"]},
                 {"apiGroups": ["authorization.k8s.io"], "resources": ["*"], "verbs": ["create"]},
             ]}),
@@ -211,10 +282,10 @@ impl Fate {
             "rbac.authorization.k8s.io/v1",
             "ClusterRoleBinding",
             "",
-            ONLOOKERS,
+            whose,
             json!({
-                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": ONLOOKERS},
-                "subjects": [{"apiGroup": group, "kind": "Group", "name": ONLOOKERS}],
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": whose},
+                "subjects": [{"apiGroup": group, "kind": "Group", "name": whose}],
             }),
         );
         self.present(&CLUSTER_ROLES, role, on).await;

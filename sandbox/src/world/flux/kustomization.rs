@@ -24,10 +24,14 @@ use super::{
 };
 
 const MANAGER: &str = "kustomize-controller";
+/// The fault with which this controller is not told of new artifacts.
+const LATE: &str = "flux-artifact-late";
 
 pub(crate) struct Kustomize {
     store: PathBuf,
     attempts: BTreeMap<String, Attempt>,
+    /// The artifact of each source that this controller has heard of, while it hears late.
+    heard: BTreeMap<String, String>,
 }
 
 impl Kustomize {
@@ -35,10 +39,14 @@ impl Kustomize {
         Self {
             store,
             attempts: BTreeMap::new(),
+            heard: BTreeMap::new(),
         }
     }
 
     pub(crate) fn step(&mut self, scene: &Scene<'_>, changes: &mut Vec<Change>) {
+        if !scene.fault(LATE) {
+            self.heard.clear();
+        }
         if scene.fault("flux-controller-down") {
             self.attempts.clear();
             return;
@@ -59,16 +67,69 @@ impl Kustomize {
                     finish(&object, status, changes);
                     rest(scene, &object);
                 }
-            } else if due(scene, &object) {
+            } else if self.due(scene, &object) {
                 self.begin(scene, &object, changes);
             }
+        }
+    }
+
+    /// Whether it is time for an attempt.
+    fn due(&mut self, scene: &Scene<'_>, object: &Value) -> bool {
+        let status = &object["status"];
+        let token = &object["metadata"]["annotations"][REQUESTED];
+        let revision = self.known(scene, object);
+        let asked = (token.is_string() && token != &status["lastHandledReconcileAt"])
+            || object["metadata"]["generation"] != status["observedGeneration"];
+        if hears_late(scene, object) && condition(object, "Ready") == "True" {
+            return asked;
+        }
+        if asked
+            || (!revision.is_empty()
+                && status["lastAttemptedRevision"] != revision.as_str()
+                && !waits_for_others(object))
+        {
+            return true;
+        }
+        let uid = uid_of(object);
+        if condition(object, "Ready") == "True" {
+            !scene.timers.instant
+                && scene
+                    .timers
+                    .waited(&format!("rest/{uid}"), scene.pace.kustomize_interval)
+        } else {
+            let (what, long) = if waits_for_others(object) {
+                ("depend", scene.pace.kustomize_retry / 3)
+            } else {
+                ("retry", scene.pace.kustomize_retry)
+            };
+            scene.timers.waited(&format!("{what}/{uid}"), long)
+        }
+    }
+
+    /// The revision of the source as this controller knows it.
+    fn known(&mut self, scene: &Scene<'_>, object: &Value) -> String {
+        let newest = artifact(scene, object);
+        if scene.fault(LATE) {
+            let source = text(&object["spec"]["sourceRef"]["name"]).to_owned();
+            self.heard.entry(source).or_insert(newest).clone()
+        } else {
+            newest
+        }
+    }
+
+    /// A request is what makes a controller look that hears of no new artifacts; too late for the one who asked.
+    fn look(&mut self, scene: &Scene<'_>, object: &Value) {
+        if hears_late(scene, object) {
+            let source = text(&object["spec"]["sourceRef"]["name"]).to_owned();
+            self.heard.insert(source, artifact(scene, object));
         }
     }
 
     fn begin(&mut self, scene: &Scene<'_>, object: &Arc<Value>, changes: &mut Vec<Change>) {
         rest(scene, object);
         let token = object["metadata"]["annotations"][REQUESTED].clone();
-        let revision = artifact(scene, object);
+        let revision = self.known(scene, object);
+        self.look(scene, object);
         if !items(&object["metadata"]["finalizers"])
             .iter()
             .any(|it| it == FINALIZER)
@@ -154,32 +215,9 @@ fn left_alone(object: &Value) -> bool {
         .any(|part| object["metadata"][*part][key] == "disabled")
 }
 
-fn due(scene: &Scene<'_>, object: &Value) -> bool {
-    let status = &object["status"];
-    let token = &object["metadata"]["annotations"][REQUESTED];
-    let revision = artifact(scene, object);
-    if (token.is_string() && token != &status["lastHandledReconcileAt"])
-        || object["metadata"]["generation"] != status["observedGeneration"]
-        || (!revision.is_empty()
-            && status["lastAttemptedRevision"] != revision.as_str()
-            && !waits_for_others(object))
-    {
-        return true;
-    }
-    let uid = uid_of(object);
-    if condition(object, "Ready") == "True" {
-        !scene.timers.instant
-            && scene
-                .timers
-                .waited(&format!("rest/{uid}"), scene.pace.kustomize_interval)
-    } else {
-        let (what, long) = if waits_for_others(object) {
-            ("depend", scene.pace.kustomize_retry / 3)
-        } else {
-            ("retry", scene.pace.kustomize_retry)
-        };
-        scene.timers.waited(&format!("{what}/{uid}"), long)
-    }
+/// Whether this Kustomization is applied as it was known before, and only when somebody asks.
+fn hears_late(scene: &Scene<'_>, object: &Value) -> bool {
+    scene.fault(LATE) && name(object) == "infrastructure-storage"
 }
 
 /// A dependency that is not ready is looked at again at the retry, not at once.
