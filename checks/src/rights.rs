@@ -18,7 +18,6 @@ const EVERY_RUN_NEEDS: &[Need] = &[
     Need::Path("/apis"),
     Need::get(&kinds::NAMESPACES).at(Place::Object(Spot::Cluster, Named::Fixed("kube-system"))),
     Need::list(&kinds::NODES),
-    Need::get(&kinds::NODES).at(Place::Object(Spot::Cluster, Named::ControlPlane)),
 ];
 
 /// What every user who has a name may do in a cluster with Kubernetes' own roles (`system:discovery`,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use jiff::Timestamp;
 use kube::{Client, client::Body};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, timeout};
@@ -29,6 +30,8 @@ pub struct Raw {
     pub headers: HeaderMap,
     /// Body.
     pub body: Vec<u8>,
+    /// When the headers came, by this machine's clock.
+    pub received: Timestamp,
 }
 
 impl Raw {
@@ -210,6 +213,7 @@ impl Reader {
                 .send(request)
                 .await
                 .map_err(|error| unreachable(chain(&error)))?;
+            let received = Timestamp::now();
             let (head, body) = response.into_parts();
             let body = Limited::new(body, LARGEST)
                 .collect()
@@ -219,6 +223,7 @@ impl Reader {
                 status: head.status,
                 headers: head.headers,
                 body: body.to_bytes().to_vec(),
+                received,
             })
         })
         .await

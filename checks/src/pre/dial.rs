@@ -9,6 +9,7 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{
         self, ClientConfig, DigitallySignedStruct, SignatureScheme,
         client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -27,15 +28,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The first line of an answer is shorter than this.
 const HEAD: usize = 512;
 
-/// What answered.
-#[derive(Debug)]
-pub(super) struct Answered {
-    /// HTTP status.
-    pub(super) status: u16,
-    /// The certificate of the server, in DER; none without TLS.
-    pub(super) certificate: Option<Vec<u8>>,
-}
-
 /// Why nothing answered: the step, and what happened at it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DialError {
@@ -47,17 +39,38 @@ pub(super) enum DialError {
     Http { address: String, message: String },
 }
 
-/// Asks `GET /` in HTTPS. Whom the certificate is for and who signed it are not looked at: the question is whether TLS
-/// is spoken there, and until when the certificate holds.
-///
+/// The status of `GET /` in HTTPS. Whom the certificate is for and who signed it are not looked at: the question is
+/// whether TLS is spoken there.
+pub(super) async fn https(ip: IpAddr, port: u16) -> Result<u16, DialError> {
+    again(|| async move {
+        let (address, mut stream) = handshake(ip, port).await?;
+        ask(&address, &mut stream).await
+    })
+    .await
+}
+
+/// The certificate of the server, in DER. Only shakes hands, and asks for nothing.
+pub(super) async fn certificate(ip: IpAddr, port: u16) -> Result<Option<Vec<u8>>, DialError> {
+    again(|| async move {
+        let (_, stream) = handshake(ip, port).await?;
+        let shown = stream.get_ref().1.peer_certificates();
+        let first = shown.and_then(<[CertificateDer<'_>]>::first);
+        Ok(first.map(|certificate| certificate.to_vec()))
+    })
+    .await
+}
+
 /// A connection that is closed half way may be a passing trouble on the wire, so a few more are tried; one that is
 /// silent for its whole limit is not.
-pub(super) async fn https(ip: IpAddr, port: u16) -> Result<Answered, DialError> {
+async fn again<T, F>(try_once: impl Fn() -> F) -> Result<T, DialError>
+where
+    F: Future<Output = Result<T, DialError>>,
+{
     let mut attempt = 1;
     let mut pause = Pause::new(PAUSE, PAUSE * ATTEMPTS);
     loop {
         let begun = Instant::now();
-        match https_once(ip, port).await {
+        match try_once().await {
             Err(_) if attempt < ATTEMPTS && begun.elapsed() < STEP => {
                 pause.rest().await;
                 attempt += 1;
@@ -67,7 +80,7 @@ pub(super) async fn https(ip: IpAddr, port: u16) -> Result<Answered, DialError> 
     }
 }
 
-async fn https_once(ip: IpAddr, port: u16) -> Result<Answered, DialError> {
+async fn handshake(ip: IpAddr, port: u16) -> Result<(String, TlsStream<TcpStream>), DialError> {
     let (address, stream) = connect(ip, port).await?;
     let tls = |message: String| DialError::Tls {
         address: address.clone(),
@@ -75,21 +88,11 @@ async fn https_once(ip: IpAddr, port: u16) -> Result<Answered, DialError> {
     };
     let connector =
         TlsConnector::from(Arc::new(any_certificate().map_err(|e| tls(e.to_string()))?));
-    let mut stream = timeout(STEP, connector.connect(ServerName::from(ip), stream))
+    let stream = timeout(STEP, connector.connect(ServerName::from(ip), stream))
         .await
         .map_err(|_| tls(format!("no handshake within {} s", STEP.as_secs())))?
         .map_err(|error| tls(error.to_string()))?;
-    let certificate = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(<[CertificateDer<'_>]>::first)
-        .map(|certificate| certificate.to_vec());
-    let status = ask(&address, &mut stream).await?;
-    Ok(Answered {
-        status,
-        certificate,
-    })
+    Ok((address, stream))
 }
 
 async fn connect(ip: IpAddr, port: u16) -> Result<(String, TcpStream), DialError> {

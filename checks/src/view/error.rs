@@ -239,6 +239,7 @@ mod tests {
             status: StatusCode::from_u16(code).unwrap(),
             headers: HeaderMap::new(),
             body: body.as_bytes().to_vec(),
+            received: jiff::Timestamp::UNIX_EPOCH,
         }
     }
 

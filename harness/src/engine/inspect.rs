@@ -13,7 +13,7 @@ use crate::exit::{Exit, Halt};
 impl Run<'_> {
     /// Asks what is selected. Actions are not carried out, and what they would have changed is asked as it is.
     pub(super) fn inspect(&self, wait: bool) -> Result<Exit, Halt> {
-        let cx = self.snapshot();
+        let cx = self.context(self.world.first.clone());
         let mut failed = false;
         for phase in Phase::ALL {
             let checks: Vec<_> = steps(phase)

@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) cluster: Cluster,
     pub(super) connection: Connection,
     pub(super) reader: Reader,
+    /// The cluster as it was when the run began, with what was looked at already.
+    pub(super) first: View,
     pub(super) client: Client,
     /// Whether it may write now.
     pub(super) permit: Permit,
@@ -54,11 +56,13 @@ pub(super) async fn find(options: &Options, run: &str) -> Result<World, Halt> {
     };
     let client = phases::writer(&connection, &permit).map_err(connect)?;
     let (repository, identity) = repository(options)?;
-    let settings = Arc::new(settings(options, &reader).await);
+    let first = View::snapshot(reader.clone());
+    let settings = Arc::new(settings(options, &first).await);
     Ok(World {
         cluster,
         connection,
         reader,
+        first,
         client,
         permit,
         repository,
@@ -105,23 +109,27 @@ fn repository(
 }
 
 /// Finds the control plane by its role label where its name is not in the cluster.
-async fn settings(options: &Options, reader: &Reader) -> Settings {
+async fn settings(options: &Options, view: &View) -> Settings {
     let mut settings = options.settings.clone();
-    let view = View::snapshot(reader.clone());
-    let named = view
-        .find::<Node>(&kinds::NODES, "", &settings.node.control_plane)
-        .await;
-    if let Ok(None) = named {
-        let label = "node-role.kubernetes.io/control-plane";
-        let found = view
-            .list::<Node>(&kinds::NODES, Scope::all().labels(label))
-            .await;
-        if let Some(name) = found
-            .ok()
-            .and_then(|nodes| nodes.first().and_then(|node| node.metadata.name.clone()))
-        {
-            settings.node.control_plane = name;
-        }
+    // The same list that checks look at.
+    let Ok(nodes) = view.list::<Node>(&kinds::NODES, Scope::all()).await else {
+        return settings;
+    };
+    let name = |node: &Node| node.metadata.name.clone().unwrap_or_default();
+    if nodes
+        .iter()
+        .any(|node| name(node) == settings.node.control_plane)
+    {
+        return settings;
+    }
+    let leads = |node: &&Node| {
+        let labels = node.metadata.labels.iter().flatten();
+        labels
+            .clone()
+            .any(|(key, _)| key == "node-role.kubernetes.io/control-plane")
+    };
+    if let Some(found) = nodes.iter().find(leads) {
+        settings.node.control_plane = name(found);
     }
     settings
 }

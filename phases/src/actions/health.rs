@@ -256,15 +256,19 @@ fn words(seen: &TestVolume) -> String {
     }
 }
 
+/// Until when one of several waits of the phase may last: what comes after it needs time, too.
+fn share(cx: &ActionContext) -> Instant {
+    let now = Instant::now();
+    now + cx.deadline.saturating_duration_since(now).mul_f64(0.6)
+}
+
 /// Follows the volume until it is well, or time is over: then what was seen last is the answer.
 async fn follow(cx: &ActionContext, objects: &Objects) -> Result<TestVolume, ActionError> {
-    // What comes after it needs time, too.
-    let left = cx.deadline.saturating_duration_since(Instant::now());
     let last: Mutex<Option<TestVolume>> = Mutex::default();
     let wait = Wait {
         id: VOLUME,
         view: &cx.checks.view,
-        deadline: Instant::now() + left.mul_f64(0.6),
+        deadline: share(cx),
         poll: cx.checks.settings.poll.0,
         observer: cx.observer.as_ref(),
         stop: &cx.stop,
@@ -380,7 +384,7 @@ impl Act for TestTheWorkload {
             temporary::begin(cx, WORKLOAD).await?;
             temporary::create_pod(cx, &pod).await?;
             let names = [name.clone()];
-            let deadline = cx.deadline.min(Instant::now() + PLACED);
+            let deadline = share(cx).min(Instant::now() + PLACED);
             let ended =
                 temporary::pods_until(cx, WORKLOAD, &names, deadline, temporary::ended).await;
             let (stage, said) = match ended {
