@@ -52,6 +52,10 @@ const BEYOND: &[(&[&str], &str)] = &[
         "the health of the API server itself",
     ),
     (
+        &["scheduler-stuck"],
+        "the health of the scheduler, which is a program of its own there",
+    ),
+    (
         &[
             "node-rights-missing",
             "api-certificate-ends",

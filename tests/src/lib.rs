@@ -20,7 +20,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sandbox::{Options, Sandbox, Speed, Stage};
@@ -179,13 +179,32 @@ impl TestEnvironment {
 
     /// Switches a fault of the cluster.
     pub fn fault(&self, name: &str, on: bool) {
-        let switched = self.runtime.block_on(self.sandbox().set_fault(name, on));
-        switched.expect("the fault is switched");
+        self.switch(name, on);
         // What befalls the remote is there at once, and Flux shall not see it first.
         if self.is_real() && !name.starts_with("git-") {
             // What follows goes through controllers that are not ours before it can be seen.
             self.runtime
                 .block_on(async { tokio::time::sleep(real::SETTLES).await });
+        }
+    }
+
+    /// Switches a fault of the cluster, for whoever looks by himself when it has come about.
+    pub fn switch(&self, name: &str, on: bool) {
+        let switched = self.runtime.block_on(self.sandbox().set_fault(name, on));
+        switched.expect("the fault is switched");
+    }
+
+    /// Looks again and again until this is so.
+    ///
+    /// # Panics
+    /// [`LIMIT`] has passed.
+    #[track_caller]
+    pub fn until(&self, what: &str, so: impl Fn() -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        while !so() {
+            assert!(Instant::now() < deadline, "it does not come about: {what}");
+            self.runtime
+                .block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
         }
     }
 

@@ -140,4 +140,28 @@ impl TestEnvironment {
             reader.json(path).await.unwrap_or_default()
         })
     }
+
+    /// Sends something to the API server, as the administrator and past the lock; what it answers.
+    ///
+    /// # Panics
+    /// The API server refuses it.
+    #[track_caller]
+    pub fn send(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Value {
+        let kubeconfig = self.sandbox().kubeconfig();
+        self.runtime().block_on(async {
+            let connection = checks::cluster::Connection::open(Some(&kubeconfig), None, "test")
+                .await
+                .expect("a connection");
+            let permit = phases::lease::Permit::by_folder();
+            let client = phases::writer(&connection, &permit).expect("a client");
+            let request = http::Request::builder()
+                .method(method)
+                .uri(path)
+                .header("content-type", content_type)
+                .body(body.to_string().into_bytes())
+                .expect("a request");
+            let answer = client.request::<Value>(request).await;
+            answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        })
+    }
 }

@@ -216,6 +216,10 @@ impl Real {
     /// Makes objects and folder as they are at the beginning of this stage; the first time by letting the machines
     /// bring the cluster there.
     fn begin(&mut self, stage: Stage) {
+        // Every other stage is made from the first one, which therefore is made before anything else has happened here.
+        if stage != Stage::New && !self.beginnings.contains_key(name(Stage::New)) {
+            self.begin(Stage::New);
+        }
         if !self.beginnings.contains_key(name(stage)) {
             if let Some(before) = self.beginnings.get(name(Stage::New)) {
                 self.put_back(before);

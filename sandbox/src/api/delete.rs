@@ -212,6 +212,31 @@ fn later(seconds: i64) -> Value {
     json!(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
+/// Kinds of which the object is the answer to its deletion, and not a `Status`: `ReturnDeletedObject` in the registry of
+/// Kubernetes.
+pub(crate) fn answers_with_object(resource: &Resource) -> bool {
+    let kinds: &[&str] = match resource.group.as_str() {
+        "" => &[
+            "persistentvolumeclaims",
+            "persistentvolumes",
+            "pods",
+            "podtemplates",
+            "resourcequotas",
+            "serviceaccounts",
+            "services",
+        ],
+        "storage.k8s.io" => &[
+            "csidrivers",
+            "csinodes",
+            "storageclasses",
+            "volumeattachments",
+            "volumeattributesclasses",
+        ],
+        _ => &[],
+    };
+    kinds.contains(&resource.plural.as_str())
+}
+
 /// The `Status` of a deletion.
 pub(crate) fn success(resource: &Resource, object: &Value) -> Value {
     let mut details = json!({ "name": object["metadata"]["name"], "kind": resource.plural, "uid": object["metadata"]["uid"] });

@@ -330,7 +330,7 @@ fn resource_answer(
             let key = (call.namespace.clone(), call.name.clone());
             let mut transaction = core.store.begin(options.dry);
             match delete::delete(&mut transaction, resource, &key, &options)? {
-                Deleted::Gone(object) if resource.group.is_empty() && resource.plural == "pods" => {
+                Deleted::Gone(object) if delete::answers_with_object(resource) => {
                     Ok(one(200, &object))
                 }
                 Deleted::Gone(object) => Ok(Answer::json(

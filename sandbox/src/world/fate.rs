@@ -25,7 +25,8 @@ use super::{
         LH_BACKUP_TARGETS, LH_NODES, LH_SETTINGS, LH_VOLUMES, NODES, PODS, QUOTAS, RULES, Res,
         SECRETS, SERVICES, SIGNING_REQUESTS, STORAGE_CLASSES, VOLUMES,
     },
-    make::{self, ago, items, object},
+    longhorn,
+    make::{ago, items, object},
     scene::{Change, Timers},
     seed, tree,
 };
@@ -311,9 +312,8 @@ impl Fate {
                 .await;
             }
             "longhorn-single-copy" => {
-                let mut volumes = self.shared.mirror.list(&LH_VOLUMES);
-                volumes.sort_by(|a, b| make::name(a).cmp(make::name(b)));
-                if let Some(first) = volumes.first() {
+                let volumes = self.shared.mirror.list(&LH_VOLUMES);
+                if let Some(first) = longhorn::oldest_volume(&volumes) {
                     let count = if on { 1 } else { 2 };
                     let patch = json!({"spec": {"numberOfReplicas": count}});
                     self.apply(Change::spec(&LH_VOLUMES, first, patch)).await;

@@ -106,16 +106,19 @@ pub(crate) fn same_answers() -> Outcome {
     })
 }
 
-/// What an onboarding and an inspection of everything send is what the table has, so that the comparison is about the
-/// requests that matter.
+/// What an onboarding, an inspection of everything and a rollback send is what the table has, so that the comparison is
+/// about the requests that matter.
 pub(crate) fn every_shape_is_in_the_table() -> Outcome {
     let environment = TestEnvironment::on_the_sandbox(Stage::New, &[]);
     let _ = environment.onboard(&[]).exits(0);
     let onboarding = environment.sandbox().requests().len();
     // Every id has two colons, so this asks all checks. What they find is no matter here.
     let _ = environment.onboard(&["::"]);
+    let inspection = environment.sandbox().requests().len() - onboarding;
+    let _ = environment.onboard(&["--rollback", "--dry-run"]).exits(0);
+    let _ = environment.onboard(&["--rollback", "--yes"]).exits(0);
     let sent = environment.sandbox().requests();
-    let inspection = sent.len() - onboarding;
+    let rollback = sent.len() - onboarding - inspection;
     assert!(
         inspection > 20,
         "an inspection of everything sends more than {inspection} requests"
@@ -138,7 +141,8 @@ pub(crate) fn every_shape_is_in_the_table() -> Outcome {
         shapes.insert(shape);
     }
     println!(
-        "{} shapes of request in an onboarding ({onboarding} requests) and an inspection of everything ({inspection})",
+        "{} shapes of request in an onboarding ({onboarding} requests), an inspection of everything ({inspection}) and a \
+         rollback ({rollback})",
         shapes.len()
     );
     assert!(

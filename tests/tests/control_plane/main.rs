@@ -28,6 +28,11 @@ mod interrupted;
 mod kubectl;
 mod life;
 mod pre;
+#[path = "../runner/rollback.rs"]
+#[allow(dead_code, reason = "what only tests of the sandbox use")]
+mod rollback;
+#[path = "../runner/rollback_budgets.rs"]
+mod rollback_budgets;
 #[path = "../runner/stories.rs"]
 #[allow(dead_code, reason = "what only tests of the sandbox use")]
 mod stories;
@@ -72,16 +77,7 @@ const TESTS: &[(&str, Body)] = &[
 ];
 
 /// Faults that do not lead here to what the table says, and why.
-const OTHERWISE: &[(&str, &str)] = &[
-    (
-        "metrics-server-absent",
-        "the sandbox goes on serving metrics.k8s.io without an APIService; here it is gone, and nothing warns",
-    ),
-    (
-        "longhorn-webhook-down",
-        "not shown yet: the Service loses its pods, and a run that begins at once still sees its endpoints",
-    ),
-];
+const OTHERWISE: &[(&str, &str)] = &[];
 
 /// What a module names with `tests::on_both!`.
 type Bodies = &'static [(&'static str, fn())];
@@ -92,6 +88,8 @@ const ON_BOTH: &[(&str, Bodies)] = &[
     ("fixes", fixes::ON_BOTH),
     ("stories", stories::ON_BOTH),
     ("interrupted", interrupted::ON_BOTH),
+    ("rollback", rollback::ON_BOTH),
+    ("rollback", rollback_budgets::ON_BOTH),
     (
         "pre",
         &[(

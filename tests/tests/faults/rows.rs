@@ -17,8 +17,8 @@ pub(crate) enum Expected {
     Stops {
         id: &'static str,
         reason: &'static str,
-        /// The phase's limit, so that the wait for what will not come is short.
-        limit: &'static str,
+        /// The phase's limit on the sandbox, so that the wait for what will not come is short.
+        seconds: u32,
     },
     /// It completes, and this check warns for this reason.
     Warns {
@@ -30,7 +30,7 @@ pub(crate) enum Expected {
 }
 
 /// Long enough for what a healthy world needs in a phase, short enough to wait in vain.
-const LIMIT: &str = "5s";
+const SECONDS: u32 = 5;
 
 const fn row(fault: &'static str, expected: Expected) -> Row {
     Row {
@@ -42,14 +42,28 @@ const fn row(fault: &'static str, expected: Expected) -> Row {
 }
 
 const fn stops(fault: &'static str, id: &'static str, reason: &'static str) -> Row {
-    let limit = LIMIT;
-    row(fault, Expected::Stops { id, reason, limit })
+    let seconds = SECONDS;
+    row(
+        fault,
+        Expected::Stops {
+            id,
+            reason,
+            seconds,
+        },
+    )
 }
 
 /// Where several things are tried one after the other, each of which takes its share of the phase's time.
 const fn patient(fault: &'static str, id: &'static str, reason: &'static str) -> Row {
-    let limit = "20s";
-    row(fault, Expected::Stops { id, reason, limit })
+    let seconds = 20;
+    row(
+        fault,
+        Expected::Stops {
+            id,
+            reason,
+            seconds,
+        },
+    )
 }
 
 const fn warns(fault: &'static str, id: &'static str, reason: &'static str) -> Row {

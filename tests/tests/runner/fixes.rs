@@ -14,23 +14,6 @@ tests::on_both!(
 const SECRET: &str = "/api/v1/namespaces/kube-system/secrets/k3s2.node-password.k3s";
 const FIX: &[&str] = &["--phase", "pre", "--auto-fix", "--apply"];
 
-/// Sends a request as the administrator.
-fn send(world: &TestEnvironment, method: &str, path: &str, kind: &str, body: &Value) {
-    let kubeconfig = world.sandbox().kubeconfig();
-    world.runtime().block_on(async {
-        let connection = checks::cluster::Connection::open(Some(&kubeconfig), None, "test");
-        let permit = phases::lease::Permit::by_folder();
-        let client = phases::writer(&connection.await.unwrap(), &permit).unwrap();
-        let request = http::Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", kind)
-            .body(serde_json::to_vec(body).unwrap())
-            .unwrap();
-        client.request::<Value>(request).await.unwrap();
-    });
-}
-
 fn a_stale_password_is_only_deleted_where_that_was_asked_for() {
     let world = TestEnvironment::new();
     world.fault("node-password-conflict", true);
@@ -102,13 +85,7 @@ fn an_onboarding_mends_what_would_stop_it() {
         "metadata": {"name": "onboarding-probe", "labels": {"app.kubernetes.io/managed-by": "onboarding"}},
     });
     let path = "/api/v1/namespaces/onboarding-probe";
-    send(
-        &world,
-        "POST",
-        "/api/v1/namespaces",
-        "application/json",
-        &namespace,
-    );
+    world.send("POST", "/api/v1/namespaces", "application/json", &namespace);
     let uid = world.object(path)["metadata"]["uid"].clone();
     let _ = world.onboard(&["--dry-run"]).exits(0);
     assert_eq!(world.object(path)["metadata"]["uid"], uid);
@@ -136,13 +113,7 @@ fn what_nobody_has_on_record_is_left_alone() {
     let world = TestEnvironment::at(sandbox::Stage::Onboarded, &[]);
     let node = "/api/v1/nodes/k3s2";
     let patch = json!({"spec": {"unschedulable": true}});
-    send(
-        &world,
-        "PATCH",
-        node,
-        "application/merge-patch+json",
-        &patch,
-    );
+    world.send("PATCH", node, "application/merge-patch+json", &patch);
     let since = world.requests().len();
     let arguments = [
         "--phase",
@@ -228,20 +199,13 @@ fn what_a_rollback_of_ours_cordoned_and_suspended_is_given_free() {
     let node = "/api/v1/nodes/k3s2";
     let flux = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/infrastructure-storage";
     let merge = "application/merge-patch+json";
-    send(
-        &world,
+    world.send(
         "PATCH",
         node,
         merge,
         &json!({"spec": {"unschedulable": true}}),
     );
-    send(
-        &world,
-        "PATCH",
-        flux,
-        merge,
-        &json!({"spec": {"suspend": true}}),
-    );
+    world.send("PATCH", flux, merge, &json!({"spec": {"suspend": true}}));
 
     // A rollback that stopped half way, as it stands in the archive.
     let mut report = world.archived().unwrap();

@@ -22,6 +22,7 @@ mod lock;
 mod reports;
 mod reports_hostile;
 mod rollback;
+mod rollback_budgets;
 mod stories;
 mod temporary;
 

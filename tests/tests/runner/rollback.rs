@@ -6,6 +6,22 @@ use sandbox::Stage;
 use serde_json::Value;
 use tests::{Output, TestEnvironment};
 
+tests::on_both!(
+    it_asks_before_it_changes_anything_and_nothing_to_undo_is_no_failure,
+    a_node_goes_in_the_order_that_keeps_every_volume_and_joins_again,
+    pods_that_cannot_be_evicted_stop_it_before_the_first_change,
+    replicas_that_no_other_node_can_take_are_deleted_where_a_copy_stays,
+    the_last_copy_of_a_volume_is_never_let_go_without_a_word,
+    a_volume_is_lost_only_by_its_name,
+    what_holds_it_up_on_the_way_is_said_and_it_goes_on_afterwards,
+    what_does_not_go_by_itself_is_deleted_and_said,
+    an_onboarding_that_failed_is_taken_back_as_far_as_it_came,
+    a_node_whose_kubelet_is_silent_goes_without_being_copied_from,
+    ctrl_c_leaves_a_rollback_that_goes_on,
+    an_agent_that_is_started_again_is_noticed,
+    a_dry_run_of_it_changes_nothing_and_tells_what_the_server_says,
+);
+
 const NODE: &str = "/api/v1/nodes/k3s2";
 const STORAGE: &str = "/apis/longhorn.io/v1beta2/namespaces/longhorn-system";
 const KUSTOMIZATION: &str = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/infrastructure-storage";
@@ -70,7 +86,6 @@ fn keeps_its_volumes(world: &TestEnvironment) {
     }
 }
 
-#[test]
 fn it_asks_before_it_changes_anything_and_nothing_to_undo_is_no_failure() {
     let world = onboarded(&[]);
     let (before, since) = (world.repository_state(), world.requests().len());
@@ -91,7 +106,6 @@ fn it_asks_before_it_changes_anything_and_nothing_to_undo_is_no_failure() {
     assert!(fresh.changes(since).is_empty());
 }
 
-#[test]
 fn a_node_goes_in_the_order_that_keeps_every_volume_and_joins_again() {
     let world = TestEnvironment::new();
     for round in 0..2 {
@@ -134,7 +148,6 @@ fn a_node_goes_in_the_order_that_keeps_every_volume_and_joins_again() {
     let _ = world.onboard(&[]).exits(0);
 }
 
-#[test]
 fn pods_that_cannot_be_evicted_stop_it_before_the_first_change() {
     for (fault, reason, flag) in [
         ("pod-budget-exhausted", "DisruptionBudget", None),
@@ -201,7 +214,6 @@ fn wait_for(world: &TestEnvironment, fault: &str, reason: &str) {
     panic!("{fault} does not lead to {reason}");
 }
 
-#[test]
 fn replicas_that_no_other_node_can_take_are_deleted_where_a_copy_stays() {
     let world = onboarded(&["longhorn-hard-anti-affinity"]);
     let output = roll_back(&world).exits(0);
@@ -213,7 +225,6 @@ fn replicas_that_no_other_node_can_take_are_deleted_where_a_copy_stays() {
     assert_eq!(removed.filter(|key| key.starts_with("removed ")).count(), 3);
 }
 
-#[test]
 fn the_last_copy_of_a_volume_is_never_let_go_without_a_word() {
     let world = onboarded(&[]);
     world.fault("longhorn-single-copy", true);
@@ -228,28 +239,26 @@ fn the_last_copy_of_a_volume_is_never_let_go_without_a_word() {
     is_out(&world);
 }
 
-#[test]
 fn a_volume_is_lost_only_by_its_name() {
     let world = onboarded(&[]);
     world.fault("longhorn-single-copy", true);
     world.fault("longhorn-control-plane-disk-full", true);
     wait_for(&world, "longhorn-single-copy", "LastReplica");
     let list = world.object(&format!("{STORAGE}/volumes"));
-    let mut names: Vec<String> = list["items"]
+    let (single, other): (Vec<_>, Vec<_>) = list["items"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| one["metadata"]["name"].as_str().unwrap().to_owned())
-        .collect();
-    names.sort();
-    let wrong = world.onboard(&["--rollback", "--yes", "--lose-volume", &names[1]]);
+        .partition(|one| one["spec"]["numberOfReplicas"] == 1);
+    let name = |volumes: &[&Value]| volumes[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let (single, other) = (name(&single), name(&other));
+    let wrong = world.onboard(&["--rollback", "--yes", "--lose-volume", &other]);
     wrong.exits(8).says("LastReplica");
-    let output = world.onboard(&["--rollback", "--yes", "--lose-volume", &names[0]]);
+    let output = world.onboard(&["--rollback", "--yes", "--lose-volume", &single]);
     output.exits(0).says("LOST");
     assert_eq!(world.object(NODE), Value::Null);
 }
 
-#[test]
 fn what_holds_it_up_on_the_way_is_said_and_it_goes_on_afterwards() {
     for (fault, step, reason) in [
         (
@@ -274,7 +283,7 @@ fn what_holds_it_up_on_the_way_is_said_and_it_goes_on_afterwards() {
         output.says(reason);
         output.says("--rollback goes on with it");
         output.says("Kustomization flux-system/infrastructure-storage is suspended");
-        let report = world.report().expect("an unfinished rollback");
+        let report = world.report().unwrap();
         assert_eq!(report.mode, Mode::Rollback);
         keeps_its_volumes(&world);
         world
@@ -289,7 +298,6 @@ fn what_holds_it_up_on_the_way_is_said_and_it_goes_on_afterwards() {
     }
 }
 
-#[test]
 fn what_does_not_go_by_itself_is_deleted_and_said() {
     let world = onboarded(&["longhorn-node-kept"]);
     roll_back(&world)
@@ -304,7 +312,6 @@ fn what_does_not_go_by_itself_is_deleted_and_said() {
     is_out(&world);
 }
 
-#[test]
 fn an_onboarding_that_failed_is_taken_back_as_far_as_it_came() {
     // The node never came: only git and Flux.
     let world = TestEnvironment::at(Stage::New, &["node-never-registers"]);
@@ -324,7 +331,6 @@ fn an_onboarding_that_failed_is_taken_back_as_far_as_it_came() {
     let _ = world.onboard(&[]).exits(0);
 }
 
-#[test]
 fn a_node_whose_kubelet_is_silent_goes_without_being_copied_from() {
     let world = onboarded(&["longhorn-hard-anti-affinity"]);
     world.fault("node-unreachable", true);
@@ -350,7 +356,6 @@ fn a_node_whose_kubelet_is_silent_goes_without_being_copied_from() {
     assert!(!evicting);
 }
 
-#[test]
 fn ctrl_c_leaves_a_rollback_that_goes_on() {
     let world = onboarded(&["longhorn-eviction-stuck"]);
     let mut running = world.spawn_onboard(&["--rollback", "--yes"]);
@@ -366,7 +371,6 @@ fn ctrl_c_leaves_a_rollback_that_goes_on() {
     is_out(&world);
 }
 
-#[test]
 fn an_agent_that_is_started_again_is_noticed() {
     let world = onboarded(&["agent-restarted"]);
     let output = roll_back(&world);
@@ -378,7 +382,6 @@ fn an_agent_that_is_started_again_is_noticed() {
     is_out(&world);
 }
 
-#[test]
 fn a_dry_run_of_it_changes_nothing_and_tells_what_the_server_says() {
     let world = onboarded(&[]);
     let (before, since) = (world.repository_state(), world.requests().len());

@@ -32,10 +32,6 @@ pub(crate) fn orphans(scene: &Scene<'_>, changes: &mut Vec<Change>) {
         if owners.is_empty() {
             continue;
         }
-        let kept = name(object).ends_with(".node-password.k3s");
-        if kept && scene.fault("node-password-kept") {
-            continue;
-        }
         // An owner of a kind that nobody watches here is taken to live.
         let lives = |owner: &Value| {
             alive.contains(text(&owner["uid"]))

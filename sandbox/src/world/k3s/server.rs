@@ -132,7 +132,12 @@ fn passwords(scene: &Scene<'_>, nodes: &[std::sync::Arc<Value>], changes: &mut V
         };
         match nodes.iter().find(|node| name(node) == owner) {
             Some(node) => {
-                let owners = json!([{"apiVersion": "v1", "kind": "Node", "name": owner, "uid": uid_of(node)}]);
+                // What belongs to nobody is collected by nobody, whosever the garbage collector is.
+                let owners = if scene.fault("node-password-kept") {
+                    Value::Null
+                } else {
+                    json!([{"apiVersion": "v1", "kind": "Node", "name": owner, "uid": uid_of(node)}])
+                };
                 if secret["metadata"]["ownerReferences"] != owners && !deleting(node) {
                     changes.push(Change::spec(
                         &SECRETS,
@@ -145,7 +150,9 @@ fn passwords(scene: &Scene<'_>, nodes: &[std::sync::Arc<Value>], changes: &mut V
                 let orphaned = items(&secret["metadata"]["ownerReferences"]).is_empty();
                 let old = age(text(&secret["metadata"]["creationTimestamp"]))
                     .is_some_and(|age| age > 600.0);
-                if orphaned && old && !scene.fault("node-password-conflict") {
+                let kept =
+                    scene.fault("node-password-conflict") || scene.fault("node-password-kept");
+                if orphaned && old && !kept {
                     changes.push(Change::delete(&SECRETS, &secret));
                 }
             }

@@ -7,6 +7,8 @@ mod nodes;
 mod replicas;
 mod volumes;
 
+pub(crate) use volumes::oldest as oldest_volume;
+
 use std::sync::Arc;
 
 use serde_json::Value;

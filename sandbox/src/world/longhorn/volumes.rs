@@ -26,15 +26,18 @@ pub(crate) fn keep(scene: &Scene<'_>, changes: &mut Vec<Change>) {
             .filter(|it| it["spec"]["volumeName"] == name(volume) && !deleting(it))
             .cloned()
             .collect();
-        // The oldest volume is the one that faults strike.
-        let struck = volumes
-            .iter()
-            .min_by_key(|it| name(it))
-            .is_some_and(|first| name(first) == name(volume));
+        let struck = oldest(&volumes).is_some_and(|first| name(first) == name(volume));
         replicas::keep(scene, volume, &own, struck, changes);
         engine(scene, volume, &own, changes);
         report(scene, volume, &own, changes);
     }
+}
+
+/// The volume that faults strike. Names are no order: one that is made later would be struck instead.
+pub(crate) fn oldest(volumes: &[Arc<Value>]) -> Option<&Arc<Value>> {
+    volumes
+        .iter()
+        .min_by_key(|it| (text(&it["metadata"]["creationTimestamp"]), name(it)))
 }
 
 fn engine_name(volume: &Value) -> String {

@@ -21,7 +21,64 @@ const AS: &str = "fieldManager=onboarding";
 const WOULD: &str = "dryRun=All&fieldManager=onboarding";
 
 pub(super) fn steps() -> Vec<Step> {
-    [probes(), claims(), leases(), owners(), drains(), removals()].concat()
+    [
+        places(),
+        probes(),
+        claims(),
+        leases(),
+        owners(),
+        drains(),
+        removals(),
+    ]
+    .concat()
+}
+
+/// The namespace of a run, and a class of its own for its volume.
+fn places() -> Vec<Step> {
+    let class = "verb";
+    let (spaces, classes) = (
+        "/api/v1/namespaces",
+        "/apis/storage.k8s.io/v1/storageclasses",
+    );
+    let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+        "name": "probes", "labels": {OURS: "table", "pod-security.kubernetes.io/enforce": "restricted"},
+    }});
+    let two = json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": meta("two-copies"),
+        "provisioner": "driver.longhorn.io", "parameters": {"numberOfReplicas": "2"}, "reclaimPolicy": "Delete",
+        "volumeBindingMode": "Immediate",
+    });
+    vec![
+        Step::post("dry run", &format!("{spaces}?{WOULD}"), space.clone()),
+        Step::post("create", &format!("{spaces}?{AS}"), space.clone()),
+        Step::post("conflict", &format!("{spaces}?{AS}"), space),
+        Step::post("dry run", &format!("{classes}?{WOULD}"), two.clone()),
+        Step::post("create", &format!("{classes}?{AS}"), two.clone()),
+        Step::post("conflict", &format!("{classes}?{AS}"), two),
+        Step::get(class, &format!("{classes}/two-copies")),
+        Step::delete("dry run", &format!("{classes}/two-copies?dryRun=All")),
+        Step::delete(class, &format!("{classes}/two-copies")),
+        Step::delete(class, &format!("{classes}/two-copies")),
+        Step::delete(
+            "dry run",
+            "/apis/storage.k8s.io/v1/csidrivers/driver.longhorn.io?dryRun=All",
+        ),
+        Step::delete(
+            "dry run",
+            "/apis/storage.k8s.io/v1/csinodes/k3s2?dryRun=All",
+        ),
+        Step::delete(
+            "dry run",
+            "/api/v1/namespaces/table/services/web?dryRun=All",
+        ),
+        Step::delete(
+            "dry run",
+            "/api/v1/namespaces/table/configmaps/settings?dryRun=All",
+        ),
+        Step::delete("dry run", &format!("{spaces}/probes?dryRun=All")),
+        // Who removes it for good are the controllers of a cluster.
+        Step::delete("finalizer", &format!("{spaces}/probes")),
+    ]
 }
 
 /// A pod that may do nothing, as probes are.

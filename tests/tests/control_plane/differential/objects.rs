@@ -27,6 +27,7 @@ const DEFINITIONS: &[(&str, &str, &str, &str)] = &[
     ("longhorn.io", "v1beta2", "Node", "nodes"),
     ("longhorn.io", "v1beta2", "Volume", "volumes"),
     ("longhorn.io", "v1beta2", "Replica", "replicas"),
+    ("longhorn.io", "v1beta2", "Engine", "engines"),
     ("longhorn.io", "v1beta2", "Setting", "settings"),
     ("longhorn.io", "v1beta2", "EngineImage", "engineimages"),
     (

@@ -22,6 +22,7 @@ const WATCHED: &[&str] = &[
     "/apis/source.toolkit.fluxcd.io/v1/gitrepositories",
     "/apis/storage.k8s.io/v1/csinodes",
     "/api/v1/namespaces/table/pods",
+    "/api/v1/persistentvolumes",
 ];
 
 const LISTED: &[&str] = &[
@@ -44,7 +45,6 @@ const LISTED: &[&str] = &[
     "/api/v1/namespaces",
     "/api/v1/namespaces/table/persistentvolumeclaims",
     "/api/v1/namespaces/table/secrets",
-    "/api/v1/persistentvolumes",
     "/api/v1/replicationcontrollers",
     "/api/v1/secrets",
     "/api/v1/serviceaccounts",
@@ -58,7 +58,9 @@ const LISTED: &[&str] = &[
     "/api/v1/namespaces/table/pods",
     "/apis/apps/v1/deployments",
     "/apis/helm.toolkit.fluxcd.io/v2/helmreleases",
+    "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations",
     "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/backuptargets",
+    "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/engines",
     "/apis/longhorn.io/v1beta2/nodes",
     "/apis/networking.k8s.io/v1/ingresses",
     "/apis/rbac.authorization.k8s.io/v1/rolebindings",
@@ -88,9 +90,20 @@ const NAMED: &[(&str, &str)] = &[
         "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/nodes",
         "first",
     ),
+    ("/api/v1/namespaces", "table"),
     ("/api/v1/namespaces/table/secrets", "keys"),
     ("/api/v1/namespaces/table/pods", "two"),
     ("/api/v1/namespaces/table/persistentvolumeclaims", "data"),
+];
+
+/// Lists of what carries a label, as a run looks for what is its own, with the watch that follows.
+const LABELLED: &[(&str, &str)] = &[
+    ("/api/v1/namespaces/table/pods", "app%3Dtwo"),
+    (
+        "/api/v1/namespaces/table/persistentvolumeclaims",
+        "app%3Ddata",
+    ),
+    ("/apis/storage.k8s.io/v1/storageclasses", "app%3Dlonghorn"),
 ];
 
 pub(super) fn steps() -> Vec<Step> {
@@ -119,6 +132,12 @@ pub(super) fn steps() -> Vec<Step> {
         ),
         Step::get("path", "/apis/metrics.k8s.io/v1beta1/nodes/k3s2"),
         Step::get("verb", "/api/v1/nodes/absent/proxy/configz"),
+        Step::get("verb", "/api/v1/namespaces/table/services/web"),
+        Step::get("verb", "/apis/storage.k8s.io/v1/storageclasses/longhorn"),
+        Step::get(
+            "selector",
+            "/api/v1/secrets?limit=500&fieldSelector=type!%3Dhelm.sh/release.v1",
+        ),
         Step::get(
             "verb",
             "/api/v1/namespaces/table/services/web:80/proxy/api/health",
@@ -182,6 +201,18 @@ pub(super) fn steps() -> Vec<Step> {
     }
     for (path, name) in NAMED {
         let selector = format!("fieldSelector=metadata.name%3D{name}&");
+        steps.push(
+            Step::get("selector", &format!("{path}?{selector}limit=500"))
+                .keep("version", "/metadata/resourceVersion"),
+        );
+        steps.push(watch(path, &selector));
+    }
+    for (path, label) in LABELLED {
+        let selector = format!("labelSelector={label}&");
+        steps.push(Step::get(
+            "selector",
+            &format!("{path}?labelSelector={label}"),
+        ));
         steps.push(
             Step::get("selector", &format!("{path}?{selector}limit=500"))
                 .keep("version", "/metadata/resourceVersion"),
