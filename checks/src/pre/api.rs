@@ -229,9 +229,7 @@ pub(crate) async fn api_endpoint_for_agents(cx: &Context) -> Answer {
 /// Whether something speaks TLS there. 401 is the answer of a healthy k3s to somebody without credentials.
 async fn endpoint_at(server: &str, ip: IpAddr, port: u16) -> Verdict {
     match dial::https(ip, port).await {
-        Ok(status) => Verdict::pass(format!(
-            "{server} at {ip}:{port} answers in TLS ({status})"
-        )),
+        Ok(status) => Verdict::pass(format!("{server} at {ip}:{port} answers in TLS ({status})")),
         Err(error @ dial::DialError::Connect { .. }) => {
             Verdict::fail("EndpointUnreachable", error.to_string())
         }

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How many clusters have room in one such network.
-pub const PLACES: u8 = 2;
+pub const PLACES: u8 = 3;
 
 /// The addresses of one cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
