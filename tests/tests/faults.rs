@@ -172,6 +172,9 @@ fn stops(row: &Row, id: &str, reason: &str, seconds: u32) {
         // A real API server changes no pod range, so the node has to join again: another Node, which no finished
         // phase of this run has seen.
         join_again(&world);
+        world.until("a cluster that is well again", || {
+            world.onboard(&["--phase", "pre"]).code == 0
+        });
         let again = world.onboard(&["--fresh"]).exits(0);
         again.says("9 of 9 phases completed");
         assert_eq!(world.commits().len(), before.len() + made);

@@ -42,6 +42,10 @@ const ORDER: &[&str] = &[
     "/registry/pods/",
 ];
 
+/// Whose controller remembers the newest generation that it wrote, and does nothing about a Service whose slices are
+/// older: for it to forget, they have to go first.
+const FORGOTTEN_FIRST: &str = "/registry/endpointslices/";
+
 fn rank(key: &str) -> usize {
     ORDER
         .iter()
@@ -89,6 +93,10 @@ impl ControlPlane {
         removed.sort_by_key(|key| rank(key));
         let count = written.len() + removed.len();
         for (key, value) in written {
+            if key.starts_with(FORGOTTEN_FIRST) && now.contains_key(key) {
+                let body = json!({"key": STANDARD.encode(key)});
+                ask(&store, "/v3/kv/deleterange", &body).await?;
+            }
             let body = json!({"key": STANDARD.encode(key), "value": STANDARD.encode(value)});
             ask(&store, "/v3/kv/put", &body).await?;
         }

@@ -128,7 +128,11 @@ pub(crate) fn k3s_annotations(scene: &Scene<'_>, name: &str) -> Value {
         && scene.fault("pod-range-exhausted")
         && let Some(list) = args.as_array_mut()
     {
-        list.extend([json!("--cluster-cidr"), json!("10.42.0.0/24")]);
+        let first = cast.outside.as_ref().map_or(0, |it| it.first_range);
+        list.extend([
+            json!("--cluster-cidr"),
+            json!(format!("10.42.{first}.0/24")),
+        ]);
     }
     if name == cast.control_plane
         && scene.fault("network-policies-off")
