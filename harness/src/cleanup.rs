@@ -74,14 +74,18 @@ pub(crate) fn clean_up(cli: &Cli) -> Result<Exit, Halt> {
             let found = find(&client, &options.settings.probe.namespace).await?;
             Ok::<_, Halt>((connection, permit, client, found))
         }))?;
+        let who = lease::Who {
+            run: format!("{:08x}", fastrand::u32(..)),
+            mode: "cleanup",
+            ended: ended(&options, folder.as_ref()),
+        };
+        let settings = &options.settings;
+        if found.is_empty() {
+            lease::give_back_left(&runtime, &connection, settings, who, &Told)?;
+            return nothing(cli);
+        }
         let locked = || {
-            let who = lease::Who {
-                run: format!("{:08x}", fastrand::u32(..)),
-                mode: "cleanup",
-                ended: ended(&options, folder.as_ref()),
-            };
             let sink: Arc<dyn Sink> = Arc::new(Told);
-            let settings = &options.settings;
             lease::take(&runtime, &connection, &permit, settings, who, &stop, &sink)
         };
         remove(cli, &client, &found, locked, |work| runtime.block_on(work))
@@ -201,6 +205,16 @@ fn named(kind: &'static str, object: &impl kube::Resource) -> Found {
     }
 }
 
+fn nothing(cli: &Cli) -> Result<Exit, Halt> {
+    if cli.format != Some(Format::Json) {
+        term::out(&format!(
+            "nothing to remove: no pod, claim, StorageClass or namespace of this program is labelled {LABEL}"
+        ));
+    }
+    tell(cli, &[], 0);
+    Ok(Exit::Passed)
+}
+
 fn remove(
     cli: &Cli,
     client: &Client,
@@ -215,13 +229,6 @@ fn remove(
             term::out(line);
         }
     };
-    if found.is_empty() {
-        say(&format!(
-            "nothing to remove: no pod, claim, StorageClass or namespace of this program is labelled {LABEL}"
-        ));
-        tell(cli, found, 0);
-        return Ok(Exit::Passed);
-    }
     say(&format!(
         "left by runs of this program ({}):",
         count(found.len(), "object")
@@ -260,7 +267,17 @@ fn remove(
 
 /// Deletes what was found and nothing that took its name since. What has gone by itself is removed.
 pub(crate) async fn delete(client: Client, one: Found) -> Result<(), kube::Error> {
+    send(client, one, false).await
+}
+
+/// Asks the server to try the deletion and to keep everything (`dryRun=All`).
+pub(crate) async fn try_out(client: Client, one: Found) -> Result<(), kube::Error> {
+    send(client, one, true).await
+}
+
+async fn send(client: Client, one: Found, dry_run: bool) -> Result<(), kube::Error> {
     let parameters = DeleteParams {
+        dry_run,
         preconditions: Some(Preconditions {
             uid: one.uid.clone(),
             resource_version: None,

@@ -46,21 +46,8 @@ pub(crate) fn take(
         permit.rest_on_folder();
         return Ok(None);
     }
-    let client = {
-        // A client begins a task of its own.
-        let _entered = runtime.enter();
-        phases::locker(connection)
-            .map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))?
-    };
-    let wanted = Wanted {
-        namespace: lock.namespace.clone(),
-        node: settings.node.name.clone(),
-        run: who.run,
-        host: reports::lock::host(),
-        mode: who.mode,
-        duration: lock.duration,
-        ended: who.ended,
-    };
+    let client = locker(runtime, connection)?;
+    let wanted = wanted(settings, who);
     let told = Told(Arc::clone(sink));
     let lease = runtime
         .block_on(Lease::take(client, &wanted, permit, stop, &told))
@@ -81,6 +68,53 @@ pub(crate) fn take(
     };
     sink.event(&Event::Warning(why));
     Ok(Some(lease))
+}
+
+/// Gives back a Lease that a run of the same folder has left, for a start that has nothing to write. That it cannot be
+/// given back is said and ends nothing: it ends by itself.
+pub(crate) fn give_back_left(
+    runtime: &Runtime,
+    connection: &Connection,
+    settings: &Settings,
+    who: Who,
+    sink: &dyn Sink,
+) -> Result<(), Halt> {
+    if !settings.lock.lease || who.ended.is_empty() {
+        return Ok(());
+    }
+    let client = locker(runtime, connection)?;
+    let wanted = wanted(settings, who);
+    let text = match runtime.block_on(Lease::give_back_left(client, &wanted)) {
+        Ok(None) => return Ok(()),
+        Ok(Some(holder)) => format!(
+            "Lease {}/onboarding-{} was left by {}, which has ended; it is given back",
+            wanted.namespace,
+            wanted.node,
+            said(&holder)
+        ),
+        Err(error) => format!("{error}; what an ended run has left of it ends by itself"),
+    };
+    sink.event(&Event::Warning(text));
+    Ok(())
+}
+
+fn locker(runtime: &Runtime, connection: &Connection) -> Result<kube::Client, Halt> {
+    // A client begins a task of its own.
+    let _entered = runtime.enter();
+    phases::locker(connection).map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))
+}
+
+fn wanted(settings: &Settings, who: Who) -> Wanted {
+    let lock = &settings.lock;
+    Wanted {
+        namespace: lock.namespace.clone(),
+        node: settings.node.name.clone(),
+        run: who.run,
+        host: reports::lock::host(),
+        mode: who.mode,
+        duration: lock.duration,
+        ended: who.ended,
+    }
 }
 
 fn said(holder: &phases::lease::Holder) -> String {

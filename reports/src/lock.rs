@@ -206,6 +206,30 @@ fn holder(file: &mut File) -> Option<Holder> {
     })
 }
 
+/// Whether a process of this machine still runs the program that this one runs, as far as the system says. One that has
+/// ended and that nobody has asked about yet runs no more.
+#[must_use]
+pub fn is_running(process: &str) -> bool {
+    let Ok(id) = process.parse::<u32>() else {
+        return false;
+    };
+    if id == std::process::id() {
+        return true;
+    }
+    // `12 (name) S …`: the name may hold anything but a later bracket.
+    let read = |id: u32| std::fs::read_to_string(format!("/proc/{id}/stat")).ok();
+    let parts = |text: String| {
+        let (head, tail) = text.rsplit_once(')')?;
+        let name = head.split_once('(')?.1.to_owned();
+        Some((name, tail.trim_start().chars().next()?))
+    };
+    let Some((name, state)) = read(id).and_then(parts) else {
+        return false;
+    };
+    let own = read(std::process::id()).and_then(parts);
+    !matches!(state, 'Z' | 'X') && own.is_none_or(|(own, _)| own == name)
+}
+
 /// Name of this machine, as far as it is easily known.
 #[must_use]
 pub fn host() -> String {
@@ -257,6 +281,19 @@ mod tests {
         std::fs::write(folder.lock(), name).unwrap();
         let third = Lock::take(&folder, "11111111").unwrap();
         assert_eq!(third.previous().unwrap().run, "00000000");
+    }
+
+    #[test]
+    fn a_process_that_has_ended_or_is_another_program_does_not_run() {
+        assert!(is_running(&std::process::id().to_string()));
+        assert!(!is_running("") && !is_running("x") && !is_running("4294967295"));
+        // The first process of the machine is none of ours.
+        assert!(!is_running("1"));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let id = child.id().to_string();
+        assert!(!is_running(&id), "it is called otherwise, or has ended");
+        child.wait().unwrap();
+        assert!(!is_running(&id));
     }
 
     #[test]

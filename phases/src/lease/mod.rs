@@ -56,7 +56,7 @@ pub struct Wanted {
     /// How long the Lease holds without being renewed; at least one second.
     pub duration: Duration,
     /// Runs that this process knows to have ended: their state folder is locked by it. A Lease of theirs is taken over
-    /// at once.
+    /// at once, if they held it from this machine and their process is no more.
     pub ended: Vec<String>,
 }
 
@@ -67,6 +67,20 @@ impl Wanted {
 
     fn place(&self) -> String {
         format!("{}/{}", self.namespace, self.name())
+    }
+
+    fn failed(&self, verb: &'static str, error: &kube::Error) -> LeaseError {
+        if meaning(error).0 == "MissingPermission" {
+            return LeaseError::Forbidden {
+                verb,
+                namespace: self.namespace.clone(),
+                message: words(error),
+            };
+        }
+        LeaseError::Failed {
+            place: self.place(),
+            message: words(error),
+        }
     }
 }
 
@@ -171,6 +185,41 @@ impl Lease {
         })
     }
 
+    /// Gives back what one of the runs that have ended has left, and takes nothing: for whoever has nothing to write.
+    /// Who had it; nothing when it is free, or somebody else's.
+    ///
+    /// # Errors
+    /// The rights are missing, or the server does not answer.
+    pub async fn give_back_left(
+        client: Client,
+        wanted: &Wanted,
+    ) -> Result<Option<Holder>, LeaseError> {
+        let api: Api<Object> = Api::namespaced(client, &wanted.namespace);
+        let mut pause = Pause::new(Duration::from_millis(100), Duration::from_secs(1));
+        for attempt in 1.. {
+            let (verb, error) = match api.get_opt(&wanted.name()).await {
+                Ok(there) => {
+                    let holder = there.as_ref().and_then(Holder::of);
+                    let left = holder.filter(|one| one.has_ended(&wanted.ended, &wanted.host));
+                    let (Some(object), Some(holder)) = (there, left) else {
+                        return Ok(None);
+                    };
+                    let free = record::released(&object);
+                    match api.replace(&wanted.name(), &parameters(), &free).await {
+                        Ok(_) => return Ok(Some(holder)),
+                        Err(error) => ("update", error),
+                    }
+                }
+                Err(error) => ("get", error),
+            };
+            if attempt >= ATTEMPTS || !meaning(&error).1 {
+                return Err(wanted.failed(verb, &error));
+            }
+            pause.rest().await;
+        }
+        Ok(None)
+    }
+
     /// Namespace and name.
     #[must_use]
     pub fn place(&self) -> &str {
@@ -238,7 +287,7 @@ impl Taker<'_> {
                     tracing::debug!("{verb} lease {}: {error}", self.wanted.place());
                     troubles += 1;
                     if troubles >= ATTEMPTS || !meaning(&error).1 {
-                        return Err(self.failed(verb, &error));
+                        return Err(self.wanted.failed(verb, &error));
                     }
                 }
             }
@@ -257,7 +306,9 @@ impl Taker<'_> {
             None => {}
             // An earlier attempt of ours that was not answered has arrived.
             Some(holder) if holder.identity == self.me.identity => {}
-            Some(holder) if holder.is_of(&self.wanted.ended) => *taken = Taken::FromEnded(holder),
+            Some(holder) if holder.has_ended(&self.wanted.ended, &self.wanted.host) => {
+                *taken = Taken::FromEnded(holder);
+            }
             Some(holder) if !holder.seems_expired(Timestamp::now()) => {
                 return Err(self.held(holder));
             }
@@ -332,20 +383,6 @@ impl Taker<'_> {
             place: self.wanted.place(),
             holder: Box::new(holder),
         })
-    }
-
-    fn failed(&self, verb: &'static str, error: &kube::Error) -> LeaseError {
-        if meaning(error).0 == "MissingPermission" {
-            return LeaseError::Forbidden {
-                verb,
-                namespace: self.wanted.namespace.clone(),
-                message: words(error),
-            };
-        }
-        LeaseError::Failed {
-            place: self.wanted.place(),
-            message: words(error),
-        }
     }
 }
 

@@ -169,10 +169,13 @@ impl Holder {
         })
     }
 
-    /// Whether its identity is of one of these runs.
-    pub(super) fn is_of(&self, runs: &[String]) -> bool {
-        runs.iter()
-            .any(|run| self.run().is_some_and(|held| held == run))
+    /// Whether it is of one of these runs and was begun on this machine by a process that is no more. The name of the
+    /// run alone is not enough: a copied state folder has it too, while the original goes on.
+    pub(super) fn has_ended(&self, runs: &[String], host: &str) -> bool {
+        let of_these = runs
+            .iter()
+            .any(|run| self.run().is_some_and(|held| held == run));
+        of_these && self.host == host && !reports::lock::is_running(&self.process)
     }
 
     /// Id of the run, when it is one of this program.
@@ -252,8 +255,15 @@ mod tests {
         );
         let holder = Holder::of(&object).unwrap();
         assert_eq!(holder.run(), Some("7f3a91c2"));
-        assert!(holder.is_of(&["00000000".into(), "7f3a91c2".into()]));
-        assert!(!holder.is_of(&["7f3a91c".into()]));
+        let runs = ["00000000".to_owned(), "7f3a91c2".to_owned()];
+        assert!(!holder.has_ended(&runs, "host-a"), "it is this process");
+        let gone = Holder {
+            process: "4294967295".into(),
+            ..holder.clone()
+        };
+        assert!(gone.has_ended(&runs, "host-a"));
+        assert!(!gone.has_ended(&runs, "host-b"), "begun elsewhere");
+        assert!(!gone.has_ended(&["7f3a91c".into()], "host-a"));
         let said = holder.sentence(Timestamp::now());
         for part in [
             "run 7f3a91c2 (onboard",

@@ -101,6 +101,14 @@ impl Server {
         holder.as_str().map(str::to_owned)
     }
 
+    /// The process that says to hold it.
+    fn held_as(&self, process: &str) {
+        self.change(|world| {
+            let object = world.object.as_mut().unwrap();
+            object["metadata"]["annotations"]["onboarding/process"] = process.into();
+        });
+    }
+
     fn change(&self, change: impl FnOnce(&mut World)) {
         change(&mut self.0.lock().unwrap());
     }
@@ -361,9 +369,54 @@ async fn a_run_of_the_same_folder_that_was_killed_is_followed_at_once() {
     let stranger = take(&server, &wanted).await;
     assert!(matches!(stranger.lease, Err(LeaseError::Held { .. })));
     wanted.ended = vec!["7f3a91c2".into()];
+    let elsewhere = take(&server, &wanted).await;
+    assert!(
+        matches!(elsewhere.lease, Err(LeaseError::Held { .. })),
+        "it may go on at the machine that it was begun on"
+    );
+    wanted.host = "host-b".into();
+    server.held_as(&std::process::id().to_string());
+    let copied = take(&server, &wanted).await;
+    assert!(
+        matches!(copied.lease, Err(LeaseError::Held { .. })),
+        "its process goes on: the folder is a copy"
+    );
+    server.held_as("4294967295");
     let side = take(&server, &wanted).await;
     assert!(matches!(side.lease.unwrap().taken, Taken::FromEnded(_)));
     assert_eq!(side.seen.0.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_is_given_back_and_nothing_else_is_touched() {
+    let server = Server::default();
+    let mut wanted = wanted("00000000");
+    wanted.host = "host-b".into();
+    wanted.ended = vec!["7f3a91c2".into()];
+    let left = |server: &Server| {
+        let client = server.client();
+        let wanted = wanted.clone();
+        async move { Lease::give_back_left(client, &wanted).await }
+    };
+    assert_eq!(left(&server).await, Ok(None), "there is none");
+    server.held_by("onboarding-99999999-aaaaaaaa", SignedDuration::ZERO, 30);
+    assert_eq!(left(&server).await, Ok(None), "it is somebody else's");
+    server.held_by("onboarding-7f3a91c2-aaaaaaaa", SignedDuration::ZERO, 30);
+    server.held_as(&std::process::id().to_string());
+    assert_eq!(left(&server).await, Ok(None), "its process goes on");
+    assert_eq!(server.0.lock().unwrap().writes, 0);
+    server.held_as("4294967295");
+    server.change(|world| world.trouble = vec![200, 503]);
+    let holder = left(&server).await.unwrap().unwrap();
+    assert_eq!(holder.run(), Some("7f3a91c2"));
+    assert_eq!(server.holder(), None);
+    server.held_by("onboarding-7f3a91c2-aaaaaaaa", SignedDuration::ZERO, 30);
+    server.change(|world| world.forbidden = Some(Method::PUT));
+    let refused = left(&server).await;
+    assert!(
+        matches!(refused, Err(LeaseError::Forbidden { verb: "update", .. })),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
