@@ -264,6 +264,7 @@ pub(crate) fn empty_report() -> Report {
         exit_code: None,
         resumed: 0,
         phases: Vec::new(),
+        steps: Vec::new(),
         actions: Vec::new(),
         state: None,
     }

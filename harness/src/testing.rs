@@ -111,6 +111,7 @@ pub(crate) fn report(mode: Mode) -> Report {
                 cases: Vec::new(),
             })
             .collect(),
+        steps: Vec::new(),
         actions: Vec::new(),
         state: None,
     }

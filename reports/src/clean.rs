@@ -47,6 +47,11 @@ pub fn cleaned(report: &Report) -> Report {
         .into_iter()
         .map(|phase| self::phase(report, phase, &mut seen))
         .collect();
+    out.steps = report
+        .steps
+        .iter()
+        .map(|one| case(one, &mut seen))
+        .collect();
     out.actions = report.actions.iter().map(action).collect();
     out.state = report.state.as_ref().map(state);
     out

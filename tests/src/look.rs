@@ -30,6 +30,7 @@ pub fn nothing_done() -> Report {
         exit_code: None,
         resumed: 0,
         phases: Vec::new(),
+        steps: Vec::new(),
         actions: Vec::new(),
         state: None,
     }

@@ -92,6 +92,7 @@ prop_compose! {
         actions in proptest::collection::vec(any_action(), 0..3),
         table in proptest::option::of(proptest::collection::vec(any_text(), 0..3)),
         repository in any::<bool>(),
+        steps in proptest::collection::vec((any_text(), any_progress()), 0..3),
     ) -> Report {
         let mut report = blank();
         let [run, node, uid, error] = texts;
@@ -106,6 +107,7 @@ prop_compose! {
             case.title = title;
             case
         }).collect();
+        report.steps = steps.into_iter().map(|(id, progress)| case(&id, progress)).collect();
         report.actions = actions;
         report.state = table.map(|row| ClusterState {
             tables: vec![Table { title: row.concat(), columns: row.clone(), rows: vec![row] }],

@@ -7,7 +7,7 @@ use junit_report::{Duration, OffsetDateTime, ReportBuilder, TestCase, TestResult
 
 use super::{JunitError, JunitOptions};
 use crate::{
-    model::{Case, Ended, Outcome, Phase, PhaseReport, Progress, Report},
+    model::{Case, Ended, Outcome, PhaseReport, Progress, Report},
     text::XmlText,
 };
 
@@ -17,6 +17,18 @@ pub(super) fn draft(report: &Report, options: JunitOptions) -> Result<Vec<u8>, J
     for phase in &report.phases {
         builder.add_testsuite(suite(report, phase, options));
     }
+    if !report.steps.is_empty() {
+        let mut suite = TestSuite::new(ROLLBACK);
+        suite.package = String::new();
+        suite.hostname = report.node.clone();
+        suite.timestamp = moment(report.started);
+        suite.testcases = report
+            .steps
+            .iter()
+            .map(|one| case(ROLLBACK, one, options))
+            .collect();
+        builder.add_testsuite(suite);
+    }
     let mut out = Vec::new();
     builder
         .build()
@@ -25,9 +37,12 @@ pub(super) fn draft(report: &Report, options: JunitOptions) -> Result<Vec<u8>, J
     Ok(out)
 }
 
-/// Class name of the cases of a phase: CI systems group by it, and take what stands before the last dot for a package.
-pub(super) fn classname(phase: Phase) -> String {
-    format!("onboarding.{}", phase.name())
+/// Name of the suite that holds the steps of a rollback, after those of the phases.
+pub(super) const ROLLBACK: &str = "rollback";
+
+/// Class name of the cases of a suite: CI systems group by it, and take what stands before the last dot for a package.
+pub(super) fn classname(suite: &str) -> String {
+    format!("onboarding.{suite}")
 }
 
 fn suite(report: &Report, phase: &PhaseReport, options: JunitOptions) -> TestSuite {
@@ -38,7 +53,7 @@ fn suite(report: &Report, phase: &PhaseReport, options: JunitOptions) -> TestSui
     suite.testcases = phase
         .cases
         .iter()
-        .map(|one| case(phase.phase, one, options))
+        .map(|one| case(phase.phase.name(), one, options))
         .collect();
     suite
 }
@@ -59,9 +74,9 @@ fn span(duration: SignedDuration) -> Duration {
     )
 }
 
-fn case(phase: Phase, case: &Case, options: JunitOptions) -> TestCase {
+fn case(suite: &str, case: &Case, options: JunitOptions) -> TestCase {
     let mut out = TestCase::success(&case.id, Duration::ZERO);
-    out.classname = Some(classname(phase));
+    out.classname = Some(classname(suite));
     out.result = match &case.progress {
         Progress::NotStarted => skipped("not_started", "not reached, or not selected"),
         Progress::InProgress { started } => {

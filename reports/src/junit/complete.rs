@@ -9,12 +9,12 @@ use quick_xml::{
 
 use super::{
     JunitError,
-    build::place,
+    build::{ROLLBACK, place},
     fields,
     fields::Properties,
     totals::{Count, Totals},
 };
-use crate::model::{Case, PhaseReport, Progress, Report};
+use crate::model::{Case, Progress, Report};
 
 /// Stands for the digest while it is not known, and is as long.
 const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -132,48 +132,56 @@ impl<'a> Pass<'a> {
     }
 
     fn open_suite(&mut self) -> Result<(), JunitError> {
-        let (Some(phase), Some(count)) = (
-            self.report.phases.get(self.suite),
-            self.totals.suites.get(self.suite),
-        ) else {
-            return Err(write_error(
-                "more suites in the draft than phases in the report",
-            ));
+        let report = self.report;
+        let Some(count) = self.totals.suites.get(self.suite).copied() else {
+            return Err(write_error("more suites in the draft than were counted"));
         };
-        let count = *count;
+        let phase = report.phases.get(self.suite);
+        let steps = &report.steps;
+        let (name, time, started, properties) = match phase {
+            Some(phase) => (
+                phase.phase.name(),
+                wall_clock(phase.started, phase.finished, &phase.cases),
+                phase.started,
+                fields::of_phase(phase),
+            ),
+            None => {
+                let started = steps.iter().filter_map(began).min();
+                let time = wall_clock(started, None, steps);
+                (ROLLBACK, time, started, fields::of_rollback(steps))
+            }
+        };
         let mut element = BytesStart::new("testsuite");
         attribute(&mut element, "id", &self.suite.to_string());
-        attribute(&mut element, "name", phase.phase.name());
+        attribute(&mut element, "name", name);
         attribute(&mut element, "package", "");
         attribute(&mut element, "hostname", &self.report.node);
         counts(&mut element, count);
-        attribute(&mut element, "time", &seconds(wall_clock(phase)));
-        if let Some(started) = phase.started {
+        attribute(&mut element, "time", &seconds(time));
+        if let Some(started) = started {
             attribute(&mut element, "timestamp", &started.to_string());
         }
         self.suite += 1;
         self.case = 0;
         self.emit(Event::Start(element))?;
-        self.properties(&fields::of_phase(phase))
+        self.properties(&properties)
     }
 
     fn open_case(&mut self) -> Result<(), JunitError> {
-        let found = self
-            .suite
-            .checked_sub(1)
-            .and_then(|at| self.report.phases.get(at));
-        let Some((phase, case)) =
-            found.and_then(|phase| Some((phase, phase.cases.get(self.case)?)))
+        let report = self.report;
+        let found = self.suite.checked_sub(1);
+        let found = found.map(|at| match report.phases.get(at) {
+            Some(phase) => (phase.phase.name(), &phase.cases),
+            None => (ROLLBACK, &report.steps),
+        });
+        let Some((suite, case)) =
+            found.and_then(|(suite, cases)| Some((suite, cases.get(self.case)?)))
         else {
             return Err(write_error("more cases in the draft than in the report"));
         };
         let mut element = BytesStart::new("testcase");
         attribute(&mut element, "name", &case.id);
-        attribute(
-            &mut element,
-            "classname",
-            &super::build::classname(phase.phase),
-        );
+        attribute(&mut element, "classname", &super::build::classname(suite));
         if let Some((file, line)) = case.ended().and_then(|ended| place(&ended.at)) {
             attribute(&mut element, "file", file);
             attribute(&mut element, "line", line);
@@ -234,24 +242,21 @@ fn seconds(duration: SignedDuration) -> String {
     format!("{}.{:03}", millis / 1000, millis % 1000)
 }
 
-/// How long the phase took; while it runs, up to the last case that ended.
-fn wall_clock(phase: &PhaseReport) -> SignedDuration {
-    let end = phase
-        .finished
-        .or_else(|| phase.cases.iter().filter_map(ended_at).max());
-    match (phase.started, end) {
+/// How long a suite took; while it runs, up to the last case that ended.
+fn wall_clock(
+    started: Option<Timestamp>,
+    finished: Option<Timestamp>,
+    cases: &[Case],
+) -> SignedDuration {
+    let end = finished.or_else(|| cases.iter().filter_map(ended_at).max());
+    match (started, end) {
         (Some(started), Some(end)) => end.duration_since(started),
         _ => SignedDuration::ZERO,
     }
 }
 
 fn latest(report: &Report) -> Option<Timestamp> {
-    report
-        .phases
-        .iter()
-        .flat_map(|phase| &phase.cases)
-        .filter_map(ended_at)
-        .max()
+    report.cases().filter_map(ended_at).max()
 }
 
 fn began(case: &Case) -> Option<Timestamp> {

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::JunitError;
-use crate::model::{Case, PhaseReport, Progress, Report};
+use crate::model::{Case, Outcome, PhaseReport, Progress, Report};
 
 /// Names and values in the order in which they are written.
 pub(super) type Properties = Vec<(String, String)>;
@@ -52,6 +52,15 @@ pub(super) fn of_phase(phase: &PhaseReport) -> Properties {
     out.maybe("finished", phase.finished);
     out.say("error", &phase.error);
     out.say("requests", phase.requests);
+    out.0
+}
+
+/// Properties of the suite of a rollback's steps.
+pub(super) fn of_rollback(steps: &[Case]) -> Properties {
+    let mut out = Out::default();
+    let ended = |case: &&Case| case.outcome().is_some_and(Outcome::satisfies);
+    out.say("steps", steps.len());
+    out.say("through", steps.iter().filter(ended).count());
     out.0
 }
 

@@ -111,9 +111,19 @@ fn report(root: &Node, from: &Properties<'_>) -> Result<Report, JunitError> {
         finished: from.maybe("finished", TIME)?,
         exit_code: from.maybe("exit_code", "a number up to 255")?,
         resumed: from.value("resumed", "a number")?,
-        phases: root.children[1..]
+        phases: root
+            .children
             .iter()
+            .skip(1)
+            .take(Phase::ALL.len())
             .map(phase)
+            .collect::<Result<_, _>>()?,
+        steps: root
+            .children
+            .iter()
+            .skip(1 + Phase::ALL.len())
+            .flat_map(|suite| suite.children.iter().skip(1))
+            .map(|node| case(build::ROLLBACK, node))
             .collect::<Result<_, _>>()?,
         actions,
         state: from.get("state").map(|_| from.json("state")).transpose()?,
@@ -142,15 +152,15 @@ fn phase(suite: &Node) -> Result<PhaseReport, JunitError> {
         requests: from.value("requests", "a number")?,
         cases: suite.children[1..]
             .iter()
-            .map(|node| case(phase, node))
+            .map(|node| case(phase.name(), node))
             .collect::<Result<_, _>>()?,
     })
 }
 
-fn case(phase: Phase, node: &Node) -> Result<Case, JunitError> {
-    let id = needed(node, "name", phase.name())?;
+fn case(suite: &str, node: &Node) -> Result<Case, JunitError> {
+    let id = needed(node, "name", suite)?;
     let place = format!("case `{}`", line(id));
-    let expected = build::classname(phase);
+    let expected = build::classname(suite);
     let classname = needed(node, "classname", &place)?;
     if classname != expected {
         let (what, found) = ("classname".to_owned(), line(classname));

@@ -75,6 +75,7 @@ pub(crate) fn blank() -> Report {
         exit_code: None,
         resumed: 0,
         phases: Phase::ALL.into_iter().map(phase).collect(),
+        steps: Vec::new(),
         actions: Vec::new(),
         state: None,
     }

@@ -1,5 +1,6 @@
 //! The two directions, hostile text, independent readers.
 
+use jiff::SignedDuration;
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     cleaned,
-    model::{Outcome, Phase, Progress},
+    model::{Mode, Outcome, Phase, Progress},
 };
 
 fn text(report: &Report) -> String {
@@ -253,4 +254,32 @@ proptest! {
         prop_assert!(read(&bytes).is_err());
         prop_assert!(read(text.as_bytes()).is_err());
     }
+}
+
+#[test]
+fn the_steps_of_a_rollback_are_a_suite_of_their_own_and_only_that_one_is_known() {
+    let plain = write(&stopped()).unwrap();
+    assert!(!String::from_utf8_lossy(&plain).contains("name=\"rollback\""));
+    let mut report = stopped();
+    report.mode = Mode::Rollback;
+    let mut failed = done(Outcome::Fail, "DrainUnfinished", "1 to go");
+    if let Progress::Done(ended) = &mut failed {
+        ended.duration = SignedDuration::from_secs(7);
+    }
+    report.steps = vec![
+        case("rollback::cordon", done(Outcome::Pass, "", "cordoned")),
+        case("rollback::drain", failed),
+        case("rollback::push", Progress::NotStarted),
+    ];
+    let bytes = write(&report).unwrap();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    assert!(
+        text.contains("name=\"rollback\" package=\"\" hostname=\"k3s2\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\" time=\"7.000\""),
+        "{text}"
+    );
+    assert!(text.contains("classname=\"onboarding.rollback\""));
+    assert_eq!(read(&bytes).unwrap(), report);
+    let other = text.replace("name=\"rollback\"", "name=\"rollforward\"");
+    let error = read(other.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("rollforward"), "{error}");
 }

@@ -45,6 +45,7 @@ pub(crate) fn render_clean(report: &Report, options: &MarkdownOptions) -> String
     sections::failures(&mut out, report, options);
     summary::recommendations(&mut out, report);
     sections::phases(&mut out, report);
+    sections::rollback(&mut out, report);
     timeline::gantt(&mut out, report);
     sections::state(&mut out, report);
     sections::warnings(&mut out, report, options);

@@ -77,7 +77,7 @@ fn evidence(out: &mut String, ended: &Ended, options: &MarkdownOptions) {
 }
 
 fn cases<'a>(report: &'a Report, outcomes: &[Outcome]) -> Vec<&'a Case> {
-    let all = report.phases.iter().flat_map(|phase| &phase.cases);
+    let all = report.cases();
     all.filter(|case| {
         case.outcome()
             .is_some_and(|outcome| outcomes.contains(&outcome))
@@ -121,6 +121,31 @@ pub(super) fn phases(out: &mut String, report: &Report) {
         "", "phase", "state", "passed", "warned", "failed", "skipped", "took", "error",
     ];
     out.push_str(&table(&columns, &rows));
+}
+
+/// One row a step of a rollback.
+pub(super) fn rollback(out: &mut String, report: &Report) {
+    if report.steps.is_empty() {
+        return;
+    }
+    let row = |case: &Case| {
+        let ended = case.ended();
+        let said = ended.map(|ended| match ended.reason.as_str() {
+            "" => inline(&ended.message),
+            reason => format!("{}: {}", inline(reason), inline(&ended.message)),
+        });
+        vec![
+            code(&case.id),
+            word(case).to_owned(),
+            ended
+                .map(|ended| duration(ended.duration))
+                .unwrap_or_default(),
+            said.unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = report.steps.iter().map(row).collect();
+    out.push_str("\n## Steps of the rollback\n\n");
+    out.push_str(&table(&["step", "state", "took", "what it did"], &rows));
 }
 
 /// The cluster as last seen.

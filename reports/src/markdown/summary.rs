@@ -207,7 +207,7 @@ fn again(id: &str) -> String {
 
 /// Ended cases with one of these outcomes, in order.
 pub(super) fn ended<'a>(report: &'a Report, outcomes: &[Outcome]) -> Vec<(&'a str, &'a Ended)> {
-    let cases = report.phases.iter().flat_map(|phase| &phase.cases);
+    let cases = report.cases();
     let ended = cases.filter_map(|case| Some((case.id.as_str(), case.ended()?)));
     ended
         .filter(|(_, ended)| outcomes.contains(&ended.outcome))

@@ -46,6 +46,9 @@ pub struct Report {
     pub resumed: u32,
     /// All nine phases in order, whatever was selected.
     pub phases: Vec<PhaseReport>,
+    /// The steps of a rollback in order, also those not reached; empty unless one was begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Case>,
     /// What was changed, in order of the change: the journal that resume and rollback read.
     pub actions: Vec<ActionRecord>,
     /// The cluster as last seen, for people; see [`ClusterState`].
@@ -279,12 +282,19 @@ impl Report {
         self.phases.iter_mut().find(|one| one.phase == phase)
     }
 
+    /// Every case: checks and actions of all phases, then the steps of a rollback.
+    pub fn cases(&self) -> impl Iterator<Item = &Case> {
+        let phases = self.phases.iter().flat_map(|phase| &phase.cases);
+        phases.chain(&self.steps)
+    }
+
     /// One case by its id.
     #[must_use]
     pub fn case(&self, id: &str) -> Option<&Case> {
         self.phases
             .iter()
             .flat_map(|phase| &phase.cases)
+            .chain(&self.steps)
             .find(|case| case.id == id)
     }
 
@@ -293,6 +303,7 @@ impl Report {
         self.phases
             .iter_mut()
             .flat_map(|phase| &mut phase.cases)
+            .chain(&mut self.steps)
             .find(|case| case.id == id)
     }
 
