@@ -11,8 +11,9 @@ use serde::Serialize;
 pub(crate) struct Entry {
     /// `storage::node_ready`
     pub(crate) id: &'static str,
-    /// Its phase.
-    pub(crate) phase: Phase,
+    /// Its phase; none for a step of a rollback.
+    #[serde(serialize_with = "part")]
+    pub(crate) phase: Option<Phase>,
     /// Check or action.
     pub(crate) kind: Kind,
     /// What its failure means.
@@ -57,7 +58,7 @@ pub(crate) fn all() -> &'static [Entry] {
                     Step::Checks(checks) => {
                         entries.extend(checks.into_iter().map(|check| from_check(phase, check)));
                     }
-                    Step::Action(action) => entries.push(from_action(phase, action)),
+                    Step::Action(action) => entries.push(from_action(Some(phase), action)),
                 }
             }
         }
@@ -66,10 +67,31 @@ pub(crate) fn all() -> &'static [Entry] {
     &ALL
 }
 
+/// Every check and action, then the steps of a rollback: what is listed and explained. Steps cannot be selected.
+pub(crate) fn listed() -> &'static [Entry] {
+    static LISTED: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+        let steps = phases::rollback::ACTIONS.iter();
+        let steps = steps.map(|step| from_action(None, step));
+        all().iter().cloned().chain(steps).collect()
+    });
+    &LISTED
+}
+
+impl Entry {
+    /// Name of its phase, or `rollback`.
+    pub(crate) fn part(&self) -> &'static str {
+        self.phase.map_or("rollback", Phase::name)
+    }
+}
+
+fn part<S: serde::Serializer>(phase: &Option<Phase>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(phase.map_or("rollback", Phase::name))
+}
+
 fn from_check(phase: Phase, check: &'static checks::Check) -> Entry {
     Entry {
         id: check.id,
-        phase,
+        phase: Some(phase),
         kind: Kind::Check,
         severity: check.severity,
         title: check.title,
@@ -86,7 +108,7 @@ fn from_check(phase: Phase, check: &'static checks::Check) -> Entry {
     }
 }
 
-fn from_action(phase: Phase, action: &'static phases::Action) -> Entry {
+fn from_action(phase: Option<Phase>, action: &'static phases::Action) -> Entry {
     Entry {
         id: action.id,
         phase,
@@ -131,7 +153,7 @@ pub(crate) fn example(id: &'static str, kind: Kind) -> Entry {
     const NEEDS: &[checks::Need] = &[checks::Need::list(&checks::kinds::NODES)];
     Entry {
         id,
-        phase: Phase::of_id(id).unwrap(),
+        phase: Some(Phase::of_id(id).unwrap()),
         kind,
         severity: Severity::Fail,
         title: "It is as {node} wants it.",

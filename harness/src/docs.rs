@@ -29,7 +29,7 @@ fn checks() -> String {
             phase.name(),
             phase.question()
         );
-        for entry in entries.iter().filter(|entry| entry.phase == phase) {
+        for entry in entries.iter().filter(|entry| entry.phase == Some(phase)) {
             text.push_str(&one(entry));
         }
     }
@@ -131,7 +131,7 @@ fn readme(found: &str) -> Option<String> {
     let of = |phase: Phase, kind: Kind| {
         entries
             .iter()
-            .filter(move |entry| entry.phase == phase && entry.kind == kind)
+            .filter(move |entry| entry.phase == Some(phase) && entry.kind == kind)
     };
     let mut text = format!(
         "{before}{BEGIN}\n| | phase | short | asks | checks | changes |\n| --- | --- | --- | --- | --- | --- |\n"
@@ -164,7 +164,7 @@ fn readme(found: &str) -> Option<String> {
     for phase in Phase::ALL {
         let names: Vec<&str> = entries
             .iter()
-            .filter(|entry| entry.phase == phase)
+            .filter(|entry| entry.phase == Some(phase))
             .filter_map(|entry| entry.id.split_once("::"))
             .map(|(_, name)| name)
             .collect();

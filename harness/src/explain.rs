@@ -26,7 +26,7 @@ use crate::{
 pub(crate) fn show(cli: &Cli, id: &str) -> Result<Exit, Halt> {
     let options = build::from_environment(cli)?;
     let look = Look::stdout(cli.color);
-    let entries = catalogue::all();
+    let entries = catalogue::listed();
     if let Some(lines) = reason(id, entries, look, &options.settings) {
         lines.iter().for_each(|line| term::out(line));
         return Ok(Exit::Passed);
@@ -174,7 +174,7 @@ fn criterion(entry: &Entry) -> String {
 
 fn as_json(entry: &Entry, settings: &Settings) -> serde_json::Value {
     json!({
-        "schema": reports::model::SCHEMA, "id": entry.id, "phase": entry.phase, "kind": entry.kind,
+        "schema": reports::model::SCHEMA, "id": entry.id, "phase": entry.part(), "kind": entry.kind,
         "severity": entry.severity, "criterion": entry.criterion, "title": settings.fill(entry.title),
         "why": settings.fill(entry.why), "decided": settings.fill(entry.decided),
         "requires": entry.requires, "after": entry.after, "waits": entry.awaits,
@@ -199,12 +199,15 @@ fn words(entry: &Entry) -> Vec<&'static checks::explain::Word> {
 /// The lines about one check or action.
 fn explain(entry: &Entry, look: Look, settings: &Settings) -> Vec<String> {
     let width = look.width.unwrap_or(100);
+    let part = match entry.phase {
+        Some(phase) => format!("phase {phase}"),
+        None => "step of --rollback".to_owned(),
+    };
     let mut lines = vec![format!(
-        "{}   {} · {} · phase {}",
+        "{}   {} · {} · {part}",
         look.strong(entry.id),
         weight(entry),
         criterion(entry),
-        entry.phase
     )];
     lines.extend(wrap(&settings.fill(entry.title), width));
     lines.push(String::new());
@@ -274,6 +277,9 @@ fn explain(entry: &Entry, look: Look, settings: &Settings) -> Vec<String> {
     lines.extend(tried(entry, look, width));
     lines.push(String::new());
     lines.push(match entry.kind {
+        _ if entry.phase.is_none() => {
+            "what it would do now:  harness --rollback --dry-run".to_owned()
+        }
         Kind::Check => format!("ask only this:  harness {} --exact", entry.id),
         Kind::Action => format!("do only this:   harness {} --exact --apply", entry.id),
     });
@@ -406,7 +412,7 @@ mod tests {
     fn every_check_is_explained_in_full() {
         let settings = Settings::default();
         let mut whole = 0;
-        for entry in catalogue::all() {
+        for entry in catalogue::listed() {
             assert!(
                 !entry.decided.is_empty() && entry.decided != entry.title,
                 "{} does not say how it decides",

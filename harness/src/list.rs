@@ -1,4 +1,4 @@
-//! `--list`: every check and action, without a cluster.
+//! `--list`: every check and action, and the steps of a rollback, without a cluster.
 
 use reports::model::{Kind, Severity};
 
@@ -19,7 +19,7 @@ use crate::{
 /// Nothing is selected, or the configuration cannot be used.
 pub(crate) fn show(cli: &Cli) -> Result<Exit, Halt> {
     let options = build::from_environment(cli)?;
-    let chosen = selection::choose(&options.selection, catalogue::all())?;
+    let chosen = selection::choose(&options.selection, catalogue::listed())?;
     let look = Look::stdout(cli.color);
     for line in list(&chosen, cli.format, look, &|text| {
         options.settings.fill(text)
@@ -41,8 +41,10 @@ pub(crate) fn list(
     } else {
         Format::Libtest
     }) {
+        // What libtest prints can be selected by its name; a step of a rollback cannot.
         Format::Libtest => entries
             .iter()
+            .filter(|entry| entry.phase.is_some())
             .map(|entry| format!("{}: test", entry.id))
             .collect(),
         Format::Json => entries.iter().map(|entry| json(entry, fill)).collect(),
@@ -77,12 +79,17 @@ fn pretty(entries: &[&Entry], look: Look, fill: &dyn Fn(&str) -> String) -> Vec<
                 lines.push(String::new());
             }
             phase = Some(entry.phase);
-            let heading = format!("{} {}", entry.phase.number(), entry.phase.name());
-            lines.push(format!(
-                "{} · {}",
-                look.strong(&heading),
-                entry.phase.question()
-            ));
+            let (heading, question) = match entry.phase {
+                Some(phase) => (
+                    format!("{} {}", phase.number(), phase.name()),
+                    phase.question(),
+                ),
+                None => (
+                    "rollback".to_owned(),
+                    "how does it go out again? (--rollback; no step can be selected)",
+                ),
+            };
+            lines.push(format!("{} · {question}", look.strong(&heading)));
         }
         let name = format!("{:longest$}", name(entry));
         let mut title = fill(entry.title);
@@ -94,15 +101,20 @@ fn pretty(entries: &[&Entry], look: Look, fill: &dyn Fn(&str) -> String) -> Vec<
         }
         lines.push(format!("  {name}  {}", look.faint(&title)));
     }
-    let actions = entries
-        .iter()
-        .filter(|entry| entry.kind == Kind::Action)
-        .count();
+    let number = |kind: Kind, step: bool| {
+        let of = |entry: &&&Entry| entry.kind == kind && entry.phase.is_none() == step;
+        entries.iter().filter(of).count()
+    };
+    let steps = number(Kind::Action, true);
+    let more = match steps {
+        0 => String::new(),
+        _ => format!(", {} of a rollback", count(steps, "step")),
+    };
     lines.push(String::new());
     lines.push(format!(
-        "{}, {}",
-        count(entries.len() - actions, "check"),
-        count(actions, "action")
+        "{}, {}{more}",
+        count(number(Kind::Check, false), "check"),
+        count(number(Kind::Action, false), "action")
     ));
     lines
 }

@@ -387,7 +387,7 @@ pub(crate) async fn drain(cx: &ActionContext, id: &str, silent: bool) -> Result<
             left.sort();
             let more = left.len();
             left.truncate(3);
-            Look::NotYet(format!("{more} to go: {}", left.join("; ")))
+            Look::Left(more as u64, format!("{more} to go: {}", left.join("; ")))
         })
         .await;
     let evicted = locked(evicted).clone();

@@ -64,10 +64,91 @@ const DONE: &[(&str, &str)] = &[
     ),
 ];
 
-/// How an action is done, in one to three sentences.
+/// Step of a rollback and how it is done.
+const STEPS: &[(&str, &str)] = &[
+    (
+        "rollback::leftovers",
+        "Looks for pods, claims and StorageClasses that carry the label of the run, and for the namespace that it made, and \
+         deletes each by its UID. Only asked where a probe was begun and is on record; what another run made stays.",
+    ),
+    (
+        "rollback::suspend_flux",
+        "Finds the Kustomizations whose labels or inventory hold the node's objects, writes down for each whether it was \
+         suspended, and sets spec.suspend. One that was suspended before is left alone, now and at the end.",
+    ),
+    (
+        "rollback::cordon",
+        "Writes down spec.unschedulable of the node and sets it. A node that is cordoned already is left as it is.",
+    ),
+    (
+        "rollback::stop_scheduling",
+        "Writes down what Longhorn's Node says and sets allowScheduling to false and evictionRequested to true in one \
+         patch, since Longhorn's webhook refuses the second alone. From a node that is not ready nothing can be copied, so \
+         there no eviction is requested.",
+    ),
+    (
+        "rollback::drain",
+        "Evicts every pod of the node through the Eviction API, side by side, with its own grace period, asks again where \
+         a PodDisruptionBudget says no, and waits until they are gone. Pods of DaemonSets, mirror pods and Longhorn's \
+         instance managers stay. On a node whose kubelet is silent a pod counts as gone a minute past its grace.",
+    ),
+    (
+        "rollback::move_replicas",
+        "Waits until Longhorn has moved each replica that another node can take and has detached every volume. A replica \
+         that no node can take is deleted by UID and resourceVersion, right after a healthy copy on a node that stays was \
+         seen. The last healthy copy is never deleted, unless --lose-volume names its volume.",
+    ),
+    (
+        "rollback::restore_labels",
+        "Sets the labels that the onboarding changed to what they were before, and removes those that were not there.",
+    ),
+    (
+        "rollback::delete_node",
+        "Looks once more whether pods or copies are left, and deletes the Node by its UID; then waits until its finalizer \
+         has let it go. A Node of the same name with another UID has joined anew and is not touched.",
+    ),
+    (
+        "rollback::longhorn_node",
+        "Waits until Longhorn has deleted its own Node, and deletes it when half a minute has passed. Copies that are left \
+         of a node that is lost go first, by the rule of rollback::move_replicas.",
+    ),
+    (
+        "rollback::node_password",
+        "Waits until the server has deleted the Secret with the node's password, and deletes it by its UID when a minute \
+         has passed. One that is older than the onboarding, of a node that this rollback did not delete, is left alone.",
+    ),
+    (
+        "rollback::deactivate",
+        "Comments the one line of the node's entry out, as it was before, and keeps every other byte; the file is parsed \
+         before and after. An entry that is commented out already is left alone.",
+    ),
+    (
+        "rollback::commit",
+        "Makes a commit of that one file, signed the way the user's git signs. An own commit that never reached the remote \
+         is taken back instead, by moving the branch to its parent if it is still at it.",
+    ),
+    (
+        "rollback::push",
+        "Pushes the branch with the expected old commit, and after somebody else's push fetches and rebases this one \
+         commit, once.",
+    ),
+    (
+        "rollback::resume_flux",
+        "Asks the GitRepository for the commit and waits for it, sets spec.suspend of each Kustomization back to what was \
+         written down, and waits until the commit, or one on top of it, is applied and Ready.",
+    ),
+    (
+        "rollback::verify_volumes",
+        "Holds every volume of Longhorn against what pre_validation recorded of it, and waits until none is worse. Without a \
+         record none may be faulted, and each must have a healthy copy on a node that stays. Changes nothing.",
+    ),
+];
+
+/// How an action or a step of a rollback is done, in one to three sentences.
 #[must_use]
 pub fn done(id: &str) -> Option<&'static str> {
     DONE.iter()
+        .chain(STEPS)
         .find(|(known, _)| *known == id)
         .map(|(_, text)| *text)
 }
@@ -76,6 +157,19 @@ pub fn done(id: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::actions;
+
+    #[test]
+    fn every_step_of_a_rollback_says_how_it_is_done_in_its_order() {
+        let steps: Vec<&str> = crate::rollback::ACTIONS.iter().map(|one| one.id).collect();
+        let told: Vec<&str> = STEPS.iter().map(|(id, _)| *id).collect();
+        assert_eq!(
+            steps, told,
+            "say in phases/src/explain.rs how each step is done"
+        );
+        for (id, text) in STEPS {
+            assert!(text.len() > 40 && text.ends_with('.'), "{id}: {text}");
+        }
+    }
 
     #[test]
     fn every_action_says_how_it_is_done_and_nothing_else_does() {

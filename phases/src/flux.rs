@@ -5,12 +5,17 @@
 //! (<https://fluxcd.io/flux/components/source/gitrepositories/#triggering-a-reconcile>). A Kustomization that is asked
 //! while its source still has the old artifact applies the old artifact again, so the source comes first.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use checks::{
+    git::Oid,
     kinds::{GIT_REPOSITORIES, KUSTOMIZATIONS, Kind},
     pause::Pause,
-    resources::flux::{GitRepository, Health, Kustomization},
+    resources::flux::{GitRepository, Health, Kustomization, commit_of},
 };
 use http::Request;
 use serde_json::{Value, json};
@@ -18,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     ActionContext, ActionError,
+    git::{ChangeError, rebase},
     lease::Refused,
     wait::{Look, Unmet, Wait},
 };
@@ -171,6 +177,63 @@ pub(crate) fn words(error: &kube::Error) -> String {
     }
 }
 
+/// A commit that Flux is followed to. Somebody else may push another on top of it meanwhile: then Flux comes to that one,
+/// and never says the name of ours.
+pub(crate) struct Followed<'a> {
+    cx: &'a ActionContext,
+    commit: &'a str,
+    /// Revisions that were not known here when they were seen, and were fetched.
+    asked: Mutex<BTreeSet<String>>,
+}
+
+impl<'a> Followed<'a> {
+    pub(crate) fn new(cx: &'a ActionContext, commit: &'a str) -> Self {
+        Self {
+            cx,
+            commit,
+            asked: Mutex::default(),
+        }
+    }
+
+    /// Whether a revision is the commit or has it among its ancestors, as far as the clone and the remote say.
+    pub(crate) async fn is_in(&self, revision: &str) -> bool {
+        if is_at(revision, self.commit) {
+            return true;
+        }
+        match self.is_ancestor(revision).await {
+            Ok(so) => so,
+            Err(error) => {
+                tracing::debug!("whether {revision} has {}: {error}", self.commit);
+                false
+            }
+        }
+    }
+
+    async fn is_ancestor(&self, revision: &str) -> Result<bool, ChangeError> {
+        let (Some(found), Ok(wanted)) = (commit_of(revision), self.commit.parse::<Oid>()) else {
+            return Ok(false);
+        };
+        let (Some(repository), Ok(tip)) = (&self.cx.checks.repository, found.parse::<Oid>()) else {
+            return Ok(false);
+        };
+        if !repository.knows(tip)? {
+            let new = self
+                .asked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(found.to_owned());
+            if !new || self.cx.permit.is_dry_run() {
+                return Ok(false);
+            }
+            let remote = repository.followed_remote()?;
+            rebase::fetch(repository, &remote, self.cx.transport).await?;
+        }
+        Ok(repository.knows(tip)?
+            && repository.knows(wanted)?
+            && repository.contains(tip, wanted)?)
+    }
+}
+
 /// Waits until the source has made an artifact of this commit; ends at once when it is stalled or suspended.
 pub(crate) async fn fetched(
     cx: &ActionContext,
@@ -181,6 +244,7 @@ pub(crate) async fn fetched(
     let flux = &cx.checks.settings.flux;
     let name = format!("{}/{}", flux.namespace, flux.source);
     let name = name.as_str();
+    let followed = &Followed::new(cx, commit);
     let met = wait(cx, id)
         .until(|| async move {
             let source = cx
@@ -199,7 +263,7 @@ pub(crate) async fn fetched(
                 .as_ref()
                 .map(|one| one.revision.clone())
                 .unwrap_or_default();
-            if is_at(&revision, commit) {
+            if followed.is_in(&revision).await {
                 return Look::Done(revision);
             }
             match source.health() {
@@ -263,6 +327,7 @@ pub(crate) async fn attempted(
     let flux = &cx.checks.settings.flux;
     let name = format!("{}/{}", flux.namespace, flux.kustomization);
     let name = name.as_str();
+    let followed = &Followed::new(cx, commit);
     let met = wait(cx, id)
         .until(|| async move {
             let one = match kustomization(cx).await {
@@ -270,7 +335,7 @@ pub(crate) async fn attempted(
                 Err(look) => return look,
             };
             let tried = one.status.last_attempted_revision.clone();
-            if is_at(&tried, commit) {
+            if followed.is_in(&tried).await {
                 return Look::Done(tried);
             }
             match one.health() {

@@ -79,6 +79,21 @@ pub(super) fn run(
     if let Some(warning) = begun.warning {
         sink.event(&Event::Warning(warning));
     }
+    if let Some(run) = &begun.replaced {
+        let namespace = &world.settings.probe.namespace;
+        let looked = phases::temporary::would_leave(&world.client, namespace, run);
+        match runtime.block_on(looked) {
+            Ok(parts) if parts.is_empty() => {}
+            Ok(parts) => sink.event(&Event::Mends {
+                fix: super::fix::LEFTOVERS.to_owned(),
+                check: String::new(),
+                parts,
+            }),
+            Err(error) => sink.event(&Event::Warning(format!(
+                "what run {run} has left cannot be seen: {error}"
+            ))),
+        }
+    }
     let recorder = Arc::new(Recorder::new(store, sink));
     let run = Run {
         options,

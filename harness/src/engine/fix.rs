@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Objects that earlier runs of this program left behind, as a fix without a check.
-const LEFTOVERS: &str = "fix::leftovers";
+pub(super) const LEFTOVERS: &str = "fix::leftovers";
 
 /// A reason of a check that a fix mends.
 struct Broken {
@@ -288,10 +288,19 @@ impl Run<'_> {
             self.recorder.tell(&Event::Warning(text));
             return Ok(());
         }
-        let parts: Vec<String> = found
-            .iter()
-            .map(|one| format!("delete {}", one.shown()))
-            .collect();
+        let mut parts = Vec::new();
+        for one in &found {
+            let answer = if self.options.dry_run {
+                let tried = cleanup::try_out(client.clone(), one.clone());
+                match self.handle.block_on(tried) {
+                    Ok(()) => " (server accepts)".to_owned(),
+                    Err(error) => format!(" (server refuses: {error})"),
+                }
+            } else {
+                String::new()
+            };
+            parts.push(clean(&format!("delete {}{answer}", one.shown())));
+        }
         self.recorder.tell(&Event::Mends {
             fix: LEFTOVERS.to_owned(),
             check: String::new(),

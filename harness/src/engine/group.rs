@@ -1,6 +1,6 @@
 //! One group of trials through libtest-mimic.
 
-use std::sync::Arc;
+use std::{fs::OpenOptions, io::BufRead as _, os::fd::AsRawFd as _, sync::Arc};
 
 use checks::Check;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -8,7 +8,7 @@ use reports::model::{Ended, Outcome};
 use tokio::runtime::Handle;
 
 use super::board::Board;
-use crate::{options::Format, text::clean};
+use crate::{options::Format, term, text::clean};
 
 /// How libtest-mimic is to run.
 #[derive(Clone, Copy, Debug)]
@@ -47,14 +47,48 @@ pub(super) fn checks(
         })
         .collect();
     // What came out is on the board already; its own count knows no warnings.
-    let _ = libtest_mimic::run(&manner.arguments(), trials);
+    run(manner, trials);
+}
+
+/// Runs trials. In a dry run libtest-mimic's own lines are marked like all others, on their way to standard output.
+fn run(manner: Manner, trials: Vec<Trial>) {
+    let mut arguments = manner.arguments();
+    let pipe = if manner.format == Format::Libtest && term::is_marked() {
+        through_us()
+    } else {
+        None
+    };
+    let Some((reader, writer, path)) = pipe else {
+        let _ = libtest_mimic::run(&arguments, trials);
+        return;
+    };
+    arguments.logfile = Some(path);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let lines = std::io::BufReader::new(reader).lines();
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| term::out(&line));
+        });
+        let _ = libtest_mimic::run(&arguments, trials);
+        drop(writer);
+    });
+}
+
+/// A pipe, and the path under which its end to write to can be opened.
+fn through_us() -> Option<(std::io::PipeReader, std::io::PipeWriter, String)> {
+    let (reader, writer) = std::io::pipe().ok()?;
+    let path = format!("/dev/fd/{}", writer.as_raw_fd());
+    // libtest-mimic does not go on where it cannot be opened.
+    OpenOptions::new().write(true).open(&path).ok()?;
+    Some((reader, writer, path))
 }
 
 /// Carries an action out as a trial of its own.
 pub(super) fn action(id: &str, manner: Manner, apply: impl FnOnce() -> Ended + Send + 'static) {
     let trial = Trial::ignorable_test(id, move || completion(&apply(), manner.fail_on_warn))
         .with_kind("action");
-    let _ = libtest_mimic::run(&manner.arguments(), vec![trial]);
+    run(manner, vec![trial]);
 }
 
 /// The end of a case in libtest-mimic's words.

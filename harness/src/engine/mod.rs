@@ -239,6 +239,21 @@ fn write(
         &stop,
         &sink,
     )?;
+    if let Some(run) = &begun.replaced {
+        // Before its report goes: a start that is killed here finds it again.
+        let namespace = &world.settings.probe.namespace;
+        let left = phases::temporary::leave(&world.client, namespace, run);
+        match runtime.block_on(left) {
+            Ok(removed) if removed.is_empty() => {}
+            Ok(removed) => sink.event(&Event::Warning(format!(
+                "run {run} has left objects of its own in the cluster; removed: {}",
+                removed.join(", ")
+            ))),
+            Err(error) => sink.event(&Event::Warning(format!(
+                "objects of run {run} are left in the cluster: {error}; remove them with --cleanup"
+            ))),
+        }
+    }
     if let Some(node) = &begun.old {
         resume::put_away(&state_folder, &log_folder, node)?;
     }
@@ -322,8 +337,12 @@ fn locked_out(world: &World, recorder: &Recorder, exit: Exit) -> Exit {
     let Some(why) = world.permit.lost() else {
         return exit;
     };
+    let how = match recorder.report().mode {
+        Mode::Rollback => "--rollback",
+        _ => "--resume",
+    };
     recorder.tell(&Event::Warning(format!(
-        "{why}. The run ended before its next write; go on with --resume once the other run has ended"
+        "{why}. The run ended before its next write; go on with {how} once the other run has ended"
     )));
     Exit::Locked
 }
@@ -373,6 +392,7 @@ fn new_report(id: &str, mode: Mode, world: &World) -> Report {
         exit_code: None,
         resumed: 0,
         phases: recorder::phases(&world.settings),
+        steps: Vec::new(),
         actions: Vec::new(),
         state: None,
     }

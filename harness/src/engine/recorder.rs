@@ -14,8 +14,8 @@ use phases::{
 };
 use reports::{
     model::{
-        ActionRecord, ActionState, Case, Ended, Kind, Outcome, Phase, PhaseReport, PhaseState,
-        Progress, Report, Severity,
+        ActionRecord, ActionState, Case, Ended, Kind, Mode, Outcome, Phase, PhaseReport,
+        PhaseState, Progress, Report, Severity,
     },
     store::Store,
 };
@@ -61,14 +61,18 @@ impl Recorder {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        broken.map_or(Ok(()), |error| Err(unwritable(&error)))
+        broken.map_or(Ok(()), |error| Err(unwritable(self.mode(), &error)))
     }
 
     /// Writes a change down, durably.
     pub(super) fn update(&self, change: impl FnOnce(&mut Report)) -> Result<(), Halt> {
         self.store
             .update(change)
-            .map_err(|error| unwritable(&error.to_string()))
+            .map_err(|error| unwritable(self.mode(), &error.to_string()))
+    }
+
+    fn mode(&self) -> Mode {
+        self.store.snapshot().mode
     }
 
     fn note(&self, change: impl FnOnce(&mut Report)) {
@@ -230,6 +234,11 @@ impl Recorder {
     /// keeps what it wrote down.
     pub(super) fn step_begun(&self, action: &Action) -> Result<(), Halt> {
         self.update(|report| {
+            if let Some(case) = report.case_mut(action.id) {
+                case.progress = Progress::InProgress {
+                    started: Timestamp::now(),
+                };
+            }
             if let Some(record) = open_record(report, action.id) {
                 record.state = ActionState::Begun;
                 record.finished = None;
@@ -249,7 +258,6 @@ impl Recorder {
     pub(super) fn step_ended(
         &self,
         action: &Action,
-        title: String,
         carried: Carried,
         undoes: &[&str],
     ) -> Result<(), Halt> {
@@ -257,6 +265,7 @@ impl Recorder {
             ended, recorded, ..
         } = carried;
         let through = matches!(ended.outcome, Outcome::Pass | Outcome::Warn);
+        let mut told = None;
         self.update(|report| {
             if let Some(record) = open_record(report, action.id) {
                 record.recorded.extend(recorded);
@@ -274,15 +283,14 @@ impl Recorder {
             if through {
                 undo(report, |id| undoes.contains(&id));
             }
+            if let Some(case) = report.case_mut(action.id) {
+                case.progress = Progress::Done(Box::new(ended));
+                told = Some(case.clone());
+            }
         })?;
-        self.tell(&Event::CaseEnded(Box::new(Case {
-            id: action.id.to_owned(),
-            title,
-            kind: Kind::Action,
-            severity: Severity::Fail,
-            criterion: action.criterion.text().to_owned(),
-            progress: Progress::Done(Box::new(ended)),
-        })));
+        if let Some(case) = told {
+            self.tell(&Event::CaseEnded(Box::new(case)));
+        }
         Ok(())
     }
 
@@ -364,12 +372,16 @@ fn open_record<'a>(report: &'a mut Report, id: &str) -> Option<&'a mut ActionRec
         .find(|one| one.id == id && one.state != ActionState::Undone)
 }
 
-fn unwritable(error: &str) -> Halt {
+fn unwritable(mode: Mode, error: &str) -> Halt {
     // It had started, and what it did so far is for a resumed run to find.
+    let again = match mode {
+        Mode::Rollback => "--rollback",
+        _ => "--resume",
+    };
     Halt::new(
         Exit::Failed,
         format!("the report cannot be written, so nothing more is done: {error}"),
-        "make room or give the folder back, then --resume",
+        format!("make room or give the folder back, then {again}"),
     )
 }
 
@@ -427,6 +439,25 @@ pub(super) fn phases(settings: &Settings) -> Vec<PhaseReport> {
         .collect()
 }
 
+/// The steps of a rollback, none of them reached.
+pub(super) fn rollback_steps(settings: &Settings) -> Vec<Case> {
+    phases::rollback::ACTIONS
+        .iter()
+        .map(|action| listed(action, settings))
+        .collect()
+}
+
+fn listed(action: &Action, settings: &Settings) -> Case {
+    Case {
+        id: action.id.to_owned(),
+        title: settings.fill(action.title),
+        kind: Kind::Action,
+        severity: Severity::Fail,
+        criterion: action.criterion.text().to_owned(),
+        progress: Progress::NotStarted,
+    }
+}
+
 fn fresh(phase: Phase, settings: &Settings) -> PhaseReport {
     let mut cases = Vec::new();
     for step in steps(phase) {
@@ -439,14 +470,7 @@ fn fresh(phase: Phase, settings: &Settings) -> PhaseReport {
                 criterion: check.criterion.text().to_owned(),
                 progress: Progress::NotStarted,
             })),
-            Step::Action(action) => cases.push(Case {
-                id: action.id.to_owned(),
-                title: settings.fill(action.title),
-                kind: Kind::Action,
-                severity: Severity::Fail,
-                criterion: action.criterion.text().to_owned(),
-                progress: Progress::NotStarted,
-            }),
+            Step::Action(action) => cases.push(listed(action, settings)),
         }
     }
     PhaseReport {
@@ -462,8 +486,6 @@ fn fresh(phase: Phase, settings: &Settings) -> PhaseReport {
 
 #[cfg(test)]
 mod tests {
-    use reports::model::Mode;
-
     use super::*;
     use crate::testing;
 

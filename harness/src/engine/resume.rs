@@ -1,6 +1,7 @@
 //! What a run begins with: a new report, or the one that an earlier start left.
 
 use jiff::Timestamp;
+use phases::actions;
 use reports::{
     archive,
     folder::{LogFolder, StateFolder},
@@ -39,6 +40,8 @@ pub(super) struct Begun {
     pub(super) old: Option<String>,
     /// Id of the run whose report is there.
     pub(super) earlier: Option<String>,
+    /// Id of the run that this one replaces, when it began to make objects for itself: what it left of them goes first.
+    pub(super) replaced: Option<String>,
 }
 
 /// The report that a run goes on with, and a warning about a damaged copy of it. Changes nothing.
@@ -65,6 +68,7 @@ pub(super) fn begin(begin: Begin, new: Report, state: Option<&StateFolder>) -> R
                         .into(),
                 ),
                 earlier: None,
+                replaced: None,
             });
         }
         other => other?,
@@ -81,6 +85,7 @@ pub(super) fn begin(begin: Begin, new: Report, state: Option<&StateFolder>) -> R
             warning: None,
             old: None,
             earlier: None,
+            replaced: None,
         });
     };
     let (old, warning) = (loaded.report, loaded.warning);
@@ -92,8 +97,15 @@ pub(super) fn begin(begin: Begin, new: Report, state: Option<&StateFolder>) -> R
             warning,
             old: None,
             earlier,
+            replaced: None,
         });
     }
+    let temporary = |id: &str| actions::find(id).is_some_and(|one| one.act.is_temporary());
+    let replaced = old
+        .actions
+        .iter()
+        .any(|one| temporary(&one.id))
+        .then(|| old.run.clone());
     // One that was ended while it put its state away has nothing left to do.
     let taken_out = old.mode == Mode::Rollback && old.exit_code == Some(Exit::Passed.code());
     if old.mode == Mode::Rollback && !taken_out && !begin.fresh {
@@ -112,21 +124,23 @@ pub(super) fn begin(begin: Begin, new: Report, state: Option<&StateFolder>) -> R
             warning,
             old: Some(old.node),
             earlier,
+            replaced,
         });
     }
     if begin.fresh {
         let mut new = new;
-        // What is still in effect must stay known: a rollback undoes it.
+        // What is still in effect must stay known: a rollback undoes it. Temporary objects go before this run begins.
         new.actions = old
             .actions
             .into_iter()
-            .filter(|action| action.state != ActionState::Undone)
+            .filter(|action| action.state != ActionState::Undone && !temporary(&action.id))
             .collect();
         return Ok(Begun {
             report: new,
             warning,
             old: Some(old.node),
             earlier,
+            replaced,
         });
     }
     let stopped = old

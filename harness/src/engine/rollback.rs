@@ -21,7 +21,7 @@ use reports::{
     archive,
     folder::{LogFolder, StateFolder},
     lock::Lock,
-    model::{Mode, Outcome, Phase, Report},
+    model::{Mode, Outcome, Phase, Progress, Report},
     store::Store,
 };
 use tokio::{runtime::Runtime, time::Instant};
@@ -31,7 +31,7 @@ use super::{
     logbook::Logbook,
     named, new_report,
     ordered::Run,
-    recorder::{Recorder, undo},
+    recorder::{Recorder, rollback_steps, undo},
     resume,
     start::World,
     unarchived, unwritable,
@@ -80,7 +80,10 @@ pub(super) fn roll_back(
         warning,
     } = record(new, Some(&state_folder), Some(&log_folder))?;
     let resumed = unfinished && old.mode == Mode::Rollback;
-    let report = taken_back(old, resumed);
+    let mut report = taken_back(old, resumed);
+    if !resumed || report.steps.is_empty() {
+        report.steps = rollback_steps(&world.settings);
+    }
     sink.event(&started(world, &report.run, resumed, None));
     if let Some(warning) = warning {
         sink.event(&Event::Warning(warning));
@@ -93,6 +96,14 @@ pub(super) fn roll_back(
     };
     let found = look.forecast(&report, sink.as_ref())?;
     if found.open.is_empty() {
+        // A rollback that was killed when all was done has left its Lease, and only that.
+        let who = Who {
+            run: report.run.clone(),
+            mode: Mode::Rollback.name(),
+            ended: super::ended_here(&lock, unfinished.then_some(&report.run)),
+        };
+        let (connection, settings) = (&world.connection, &world.settings);
+        lease::give_back_left(runtime, connection, settings, who, sink.as_ref())?;
         return nothing(report, unfinished, &state_folder, &log_folder, options);
     }
     sink.event(&Event::Forecast {
@@ -454,6 +465,12 @@ fn nothing(
     let mut files = Vec::new();
     if unfinished {
         undo(&mut report, |id| Phase::of_id(id).is_some());
+        for step in &mut report.steps {
+            // It was killed in the middle of a step of which nothing was left to do.
+            if matches!(step.progress, Progress::InProgress { .. }) {
+                step.progress = Progress::NotStarted;
+            }
+        }
         report.finished = Some(Timestamp::now());
         report.exit_code = Some(Exit::Passed.code());
         let store =
@@ -549,6 +566,12 @@ fn answer(stop: &Stop) -> Option<String> {
 /// Which actions of the onboarding a step takes back.
 fn undone_by(step: &str) -> &'static [&'static str] {
     match step {
+        "rollback::leftovers" => &[
+            checks::probe::BEFORE,
+            checks::probe::TRAFFIC,
+            checks::probe::VOLUME,
+            checks::probe::WORKLOAD,
+        ],
         "rollback::delete_node" => &["join::label"],
         "rollback::push" => &[
             "gitops::activate",
@@ -618,7 +641,6 @@ impl Run<'_> {
         if let Some(advice) = advised {
             self.recorder.tell(&Event::Advice(advice));
         }
-        let title = cx.checks.settings.fill(action.title);
         let (handle, recorder) = (self.handle.clone(), Arc::clone(&self.recorder));
         let told = Arc::new(std::sync::Mutex::new((false, None)));
         let tell = Arc::clone(&told);
@@ -626,7 +648,7 @@ impl Run<'_> {
             let carried = handle.block_on(act::carry_out(action, &cx));
             let ended = carried.ended.clone();
             let through = matches!(ended.outcome, Outcome::Pass | Outcome::Warn);
-            let written = recorder.step_ended(action, title, carried, undone_by(action.id));
+            let written = recorder.step_ended(action, carried, undone_by(action.id));
             *tell
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner) = (through, written.err());

@@ -126,7 +126,7 @@ async fn objects(cx: &ActionContext) -> Result<Objects, ActionError> {
         .find::<StorageClass>(&STORAGE_CLASSES, "", wanted)
         .await?;
     let class_name = temporary::unique(cx, "onboarding-two-copies");
-    let claim_name = temporary::unique(cx, "volume");
+    let claim_name = temporary::claim_name(cx);
     let pod_name = temporary::unique(cx, "writer");
     let claim = json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim",

@@ -9,7 +9,11 @@ use futures::{FutureExt, future::BoxFuture};
 use serde_json::json;
 
 use super::{forecast::owners, git::COMMIT, seen::Seen};
-use crate::{Act, ActionContext, ActionError, Done, Plan, flux, wait::Look};
+use crate::{
+    Act, ActionContext, ActionError, Done, Plan,
+    flux::{self, Followed},
+    wait::Look,
+};
 
 pub(super) const SUSPEND: &str = "rollback::suspend_flux";
 const RESUME: &str = "rollback::resume_flux";
@@ -141,12 +145,14 @@ impl Resume {
                     .any(|one| one.metadata.full_name() == *name)
             })
             .collect();
-        let commit = cx.recorded(COMMIT, "commit").filter(|commit| {
-            own.is_some_and(|one| {
-                !flux::is_at(&one.status.last_applied_revision, commit)
-                    || one.health() != Health::Ready
-            })
-        });
+        let mut commit = cx.recorded(COMMIT, "commit").filter(|_| own.is_some());
+        if let (Some(wanted), Some(one)) = (&commit, own) {
+            let followed = Followed::new(cx, wanted);
+            let applied = one.status.last_applied_revision.as_str();
+            if one.health() == Health::Ready && followed.is_in(applied).await {
+                commit = None;
+            }
+        }
         Ok(Left {
             suspended,
             by_others,
@@ -240,6 +246,7 @@ async fn applied(cx: &ActionContext, commit: &str) -> Result<(), ActionError> {
     let names = &cx.checks.settings.flux;
     let name = format!("{}/{}", names.namespace, names.kustomization);
     let name = name.as_str();
+    let followed = &Followed::new(cx, commit);
     let met = flux::wait(cx, RESUME)
         .until(|| async move {
             let found = cx
@@ -252,7 +259,7 @@ async fn applied(cx: &ActionContext, commit: &str) -> Result<(), ActionError> {
                 Err(error) if error.may_pass() => return Look::NotYet(error.to_string()),
                 Err(error) => return Look::Never(ActionError::from(error)),
             };
-            let there = flux::is_at(&one.status.last_applied_revision, commit);
+            let there = followed.is_in(&one.status.last_applied_revision).await;
             match one.health() {
                 Health::Ready if there => Look::Done(()),
                 Health::Stalled(why) => Look::Never(ActionError::new(

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use checks::{
     Context, Settings,
     resources::{
-        condition::Seen as Condition, flux::Kustomization, full_name, longhorn::DRIVER, node,
+        condition::Seen as Condition,
+        flux::Kustomization,
+        full_name,
+        longhorn::{DRIVER, Volume},
+        node,
     },
     view::View,
 };
@@ -14,7 +18,7 @@ use serde::Serialize;
 
 use super::{
     copies::{Copies, Fate},
-    git,
+    git, leftovers,
     seen::{Seen, is_silent},
 };
 use crate::{
@@ -104,7 +108,7 @@ impl Forecast {
         // What is decided by is read now, and not when somebody looked last.
         let view = View::snapshot(cx.view.reader().clone());
         let seen = Seen::read(&view, &cx.settings).await?;
-        let mut forecast = of(&seen, &cx.settings);
+        let mut forecast = of(&seen, &cx.settings, &cx.report.run);
         forecast.git = git::outlook(cx)?;
         Ok(forecast)
     }
@@ -136,7 +140,7 @@ impl Forecast {
 }
 
 /// The forecast for what was seen; git apart.
-fn of(seen: &Seen, settings: &Settings) -> Forecast {
+fn of(seen: &Seen, settings: &Settings, run: &str) -> Forecast {
     let mut forecast = Forecast {
         node: seen.node().map_or_else(|| "absent".into(), state),
         owners: owners(seen, settings)
@@ -147,7 +151,7 @@ fn of(seen: &Seen, settings: &Settings) -> Forecast {
     };
     guard(seen, settings, &mut forecast);
     pods(seen, settings, &mut forecast);
-    copies(seen, settings, &mut forecast);
+    copies(seen, settings, run, &mut forecast);
     by_hand(seen, &mut forecast);
     local(seen, settings, &mut forecast);
     forecast
@@ -213,11 +217,16 @@ fn pods(seen: &Seen, settings: &Settings, forecast: &mut Forecast) {
     forecast.evicted.sort_by(|a, b| a.pod.cmp(&b.pod));
 }
 
-fn copies(seen: &Seen, settings: &Settings, forecast: &mut Forecast) {
+fn copies(seen: &Seen, settings: &Settings, run: &str, forecast: &mut Forecast) {
     let storage = &seen.storage;
     let mut known = Copies::new(storage, &seen.nodes, &seen.name, seen.can_evacuate());
     for replica in storage.on(&seen.name) {
         let name = &replica.spec.volume_name;
+        // A test's volume goes with its claim, first of all.
+        let test = |one: &Volume| leftovers::is_of_test(&settings.probe.namespace, run, one);
+        if storage.volume(name).is_some_and(test) {
+            continue;
+        }
         let fate = known.fate(replica);
         let claim = storage
             .volume(name)

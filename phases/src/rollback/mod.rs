@@ -9,6 +9,7 @@ mod copies;
 mod flux;
 mod forecast;
 mod git;
+mod leftovers;
 mod node;
 mod remove;
 mod seen;
@@ -18,10 +19,10 @@ mod volumes;
 use checks::{
     Criterion, Need, Reason,
     kinds::{
-        DAEMONSETS, DISRUPTION_BUDGETS, GIT_REPOSITORIES, KUSTOMIZATIONS, LONGHORN_ENGINE_IMAGES,
-        LONGHORN_ENGINES, LONGHORN_INSTANCE_MANAGERS, LONGHORN_NODES, LONGHORN_REPLICAS,
-        LONGHORN_SETTINGS, LONGHORN_VOLUMES, NODES, PERSISTENT_VOLUMES, PODS, SECRETS,
-        VOLUME_ATTACHMENTS,
+        CLAIMS, DAEMONSETS, DISRUPTION_BUDGETS, GIT_REPOSITORIES, KUSTOMIZATIONS,
+        LONGHORN_ENGINE_IMAGES, LONGHORN_ENGINES, LONGHORN_INSTANCE_MANAGERS, LONGHORN_NODES,
+        LONGHORN_REPLICAS, LONGHORN_SETTINGS, LONGHORN_VOLUMES, NAMESPACES, NODES,
+        PERSISTENT_VOLUMES, PODS, SECRETS, STORAGE_CLASSES, VOLUME_ATTACHMENTS,
     },
 };
 
@@ -77,6 +78,24 @@ const fn step(
 
 /// The steps of a rollback, in their order. The first that does not get through ends it.
 pub static ACTIONS: &[Action] = &[
+    step(
+        leftovers::LEFTOVERS,
+        "nothing is left of what the run made for itself",
+        "A run that was killed could not remove its probe pods and its test volume, and they would be in the way of the \
+         drain.",
+        &[
+            LOOK[1],
+            Need::get(&NAMESPACES),
+            Need::verb("delete", &NAMESPACES),
+            Need::verb("delete", &PODS),
+            Need::list(&CLAIMS),
+            Need::verb("delete", &CLAIMS),
+            Need::list(&STORAGE_CLASSES),
+            Need::verb("delete", &STORAGE_CLASSES),
+        ],
+        &[CONFLICT],
+        &leftovers::Leftovers,
+    ),
     step(
         flux::SUSPEND,
         "Flux does not put back what is taken away",

@@ -14,6 +14,7 @@ use super::{
     copies::{Copies, Fate},
     remove::{self, Removal},
     seen::{self, Seen},
+    storage,
 };
 use crate::{
     Act, ActionContext, ActionError, Done, Plan,
@@ -273,7 +274,7 @@ fn require_empty(cx: &ActionContext, seen: &Seen) -> Result<(), ActionError> {
     let mut copies = Copies::new(&seen.storage, &seen.nodes, &seen.name, false);
     for replica in seen.storage.on(&seen.name) {
         let volume = &replica.spec.volume_name;
-        if consent.contains(volume) {
+        if consent.contains(volume) || storage::is_of_test(cx, &seen.storage, volume) {
             continue;
         }
         let name = &replica.metadata.name;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use checks::{
     kinds::{DISRUPTION_BUDGETS, LONGHORN_NODES, LONGHORN_REPLICAS, NODES, VOLUME_ATTACHMENTS},
-    resources::longhorn::Replica,
+    resources::longhorn::{Replica, Volume},
     view::{ReadError, Scope, View},
 };
 use futures::{FutureExt, future::BoxFuture};
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     copies::{Copies, Fate},
+    leftovers,
     node::patience,
     remove::{self, Removal},
     seen::{self, Seen, Storage},
@@ -142,7 +143,8 @@ async fn remove_replica(cx: &ActionContext, id: &str, name: &str) -> Result<bool
     let volume = &replica.spec.volume_name;
     let mut copies = Copies::new(&storage, &nodes, cx.checks.node(), false);
     let fate = copies.fate(&replica);
-    if fate == Fate::Last && !settings.consent.volumes.contains(volume) {
+    let may_be_lost = settings.consent.volumes.contains(volume) || is_of_test(cx, &storage, volume);
+    if fate == Fate::Last && !may_be_lost {
         return Err(ActionError::new(
             "LastReplica",
             format!("replica {name} is now the last healthy copy of volume {volume}; it is kept"),
@@ -182,6 +184,19 @@ struct Ties {
     last: Vec<String>,
     /// What of attachments and engines is left on it.
     attached: Vec<String>,
+    /// Volumes of the replicas that are waited for.
+    volumes: BTreeSet<String>,
+}
+
+/// Volumes of which a copy is being made, and how far that is, in percent.
+fn rebuilt(storage: &Storage) -> impl Iterator<Item = (&str, u64)> {
+    storage.engines.iter().flat_map(|engine| {
+        let all = engine.status.rebuild_status.values();
+        all.filter(|one| one.is_rebuilding).map(|one| {
+            let percent = u64::try_from(one.progress.clamp(0, 100)).unwrap_or_default();
+            (engine.spec.volume_name.as_str(), percent)
+        })
+    })
 }
 
 impl Ties {
@@ -194,6 +209,7 @@ impl Ties {
             removed: Vec::new(),
             last: Vec::new(),
             attached: Vec::new(),
+            volumes: BTreeSet::new(),
         };
         for replica in seen.storage.on(name) {
             let volume = &replica.spec.volume_name;
@@ -202,10 +218,20 @@ impl Ties {
             }
             let replica_name = replica.metadata.name.clone();
             match copies.fate(replica) {
-                Fate::Moves { to } => ties
-                    .moving
-                    .push(format!("{replica_name} of volume {volume} to {to}")),
+                Fate::Moves { to } => {
+                    let so_far = rebuilt(seen.storage)
+                        .find(|(one, _)| one == volume)
+                        .map(|(_, percent)| format!(", {percent} %"))
+                        .unwrap_or_default();
+                    ties.moving
+                        .push(format!("{replica_name} of volume {volume} to {to}{so_far}"));
+                    ties.volumes.insert(volume.clone());
+                }
                 Fate::Removed { .. } | Fate::Unused => ties.removed.push(replica_name),
+                // It goes with its claim, which was deleted first of all.
+                Fate::Last if is_of_test(cx, seen.storage, volume) => ties
+                    .moving
+                    .push(format!("{replica_name} away with the test volume {volume}")),
                 Fate::Last => ties
                     .last
                     .push(format!("replica {replica_name} of volume {volume}")),
@@ -225,12 +251,31 @@ impl Ties {
         ties
     }
 
+    /// How much is left, in percent of a replica each: what is copied counts as far as it has not been.
+    fn left(&self, storage: &Storage) -> u64 {
+        let ties = self.moving.len() + self.removed.len() + self.attached.len();
+        // Those that are not copied yet have more to go than those that are at nothing.
+        let whole = 101 * ties as u64;
+        let done = rebuilt(storage)
+            .filter(|(volume, _)| self.volumes.contains(*volume))
+            .map(|(_, percent)| percent + 1)
+            .sum();
+        whole.saturating_sub(done)
+    }
+
     fn is_none(&self) -> bool {
         self.moving.is_empty()
             && self.removed.is_empty()
             && self.last.is_empty()
             && self.attached.is_empty()
     }
+}
+
+/// Whether a volume is one of the run's own tests.
+pub(super) fn is_of_test(cx: &ActionContext, storage: &Storage, volume: &str) -> bool {
+    let namespace = &cx.checks.settings.probe.namespace;
+    let test = |one: &Volume| leftovers::is_of_test(namespace, &cx.run, one);
+    storage.volume(volume).is_some_and(test)
 }
 
 /// One look at what ties the node.
@@ -372,7 +417,7 @@ impl Act for MoveReplicas {
                         Some(format!("{} {what}: {first}", list.len()))
                     });
                     if let Some(tied) = tied {
-                        return Look::NotYet(tied);
+                        return Look::Left(ties.left(&storage), tied);
                     }
                     // Longhorn's own word that nothing on the node is needed: it guards its instance manager no more.
                     let guarded = storage
@@ -492,10 +537,8 @@ impl Act for StorageNodeGone {
                     }
                     let there = storage.node(name);
                     if let Some(first) = left.first() {
-                        return Look::NotYet(format!(
-                            "{} replicas are left, such as {first}",
-                            left.len()
-                        ));
+                        let seen = format!("{} replicas are left, such as {first}", left.len());
+                        return Look::Left(left.len() as u64, seen);
                     }
                     let Some(there) = there else {
                         return Look::Done(());
@@ -621,9 +664,14 @@ impl Act for Verify {
                     let worse = trouble(cx, &storage, &nodes);
                     match worse.first() {
                         None => Look::Done(storage.volumes.len()),
-                        Some(first) => {
-                            Look::NotYet(format!("{} volumes are worse: {first}", worse.len()))
-                        }
+                        Some(first) => Look::Left(
+                            101 * worse.len() as u64
+                                - rebuilt(&storage)
+                                    .map(|(_, percent)| percent + 1)
+                                    .sum::<u64>()
+                                    .min(100 * worse.len() as u64),
+                            format!("{} volumes are worse: {first}", worse.len()),
+                        ),
                     }
                 })
                 .await;

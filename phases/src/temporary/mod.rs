@@ -177,6 +177,24 @@ pub(crate) fn interrupted() -> ActionError {
     ActionError::new("Interrupted", "the run was asked to end")
 }
 
+/// What the name of a test volume's claim begins with.
+const CLAIM: &str = "volume";
+
+/// The name of a test volume's claim.
+pub(crate) fn claim_name(cx: &ActionContext) -> String {
+    unique(cx, CLAIM)
+}
+
+/// Whether a claim in the namespace of our own is that of a test which this run began.
+pub(crate) fn is_test_claim(run: &str, name: &str) -> bool {
+    let rest = name
+        .strip_prefix(CLAIM)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .and_then(|rest| rest.strip_prefix(run))
+        .and_then(|rest| rest.strip_prefix('-'));
+    !run.is_empty() && rest.is_some_and(|chance| !chance.is_empty() && !chance.contains('-'))
+}
+
 /// The path of a kind's collection. The kinds here have one version.
 fn collection(kind: &Kind, namespace: &str) -> String {
     let version = kind.versions.first().copied().unwrap_or("v1");
@@ -283,28 +301,98 @@ pub async fn remove(
 
 async fn each(
     client: &Client,
-    kind: &Kind,
+    kind: &'static Kind,
     namespace: &str,
     path: &str,
 ) -> Result<Vec<String>, ActionError> {
-    let what = kind.name();
-    let list: Value = send(client, "GET", path, Vec::new(), &what).await?;
     let mut removed = Vec::new();
     let mut trouble = None;
-    for object in list["items"].as_array().into_iter().flatten() {
-        let metadata = &object["metadata"];
-        let name = metadata["name"].as_str().unwrap_or_default();
-        if metadata.get("deletionTimestamp").is_some() {
-            continue;
-        }
-        match delete(client, kind, namespace, name, &metadata["uid"]).await {
-            Ok(()) => removed.push(format!("{} {name}", kind.kind)),
+    for one in listed(client, kind, path).await? {
+        match remove_left(client, namespace, &one).await {
+            Ok(()) => removed.push(format!("{} {}", kind.kind, one.name)),
             Err(error) => {
                 trouble.get_or_insert(error);
             }
         }
     }
     trouble.map_or(Ok(removed), Err)
+}
+
+/// An object that a run made for itself, and that is not on its way out.
+pub(crate) struct Left {
+    kind: &'static Kind,
+    name: String,
+    uid: Value,
+}
+
+impl Left {
+    /// `pods onboarding-probe/writer-7f3a91c2-0a1b`
+    pub(crate) fn shown(&self, namespace: &str) -> String {
+        if self.kind.namespaced {
+            format!("{} {namespace}/{}", self.kind.name(), self.name)
+        } else {
+            format!("{} {}", self.kind.name(), self.name)
+        }
+    }
+}
+
+async fn listed(
+    client: &Client,
+    kind: &'static Kind,
+    path: &str,
+) -> Result<Vec<Left>, ActionError> {
+    let list: Value = send(client, "GET", path, Vec::new(), &kind.name()).await?;
+    let there = list["items"].as_array().into_iter().flatten();
+    Ok(there
+        .map(|object| &object["metadata"])
+        .filter(|metadata| metadata.get("deletionTimestamp").is_none())
+        .map(|metadata| Left {
+            kind,
+            name: metadata["name"].as_str().unwrap_or_default().to_owned(),
+            uid: metadata["uid"].clone(),
+        })
+        .collect())
+}
+
+/// What of a run is there, in the order in which it is removed: the namespace last, if the run has made it and no other
+/// run has pods in it. Claims and classes are asked for only where the run began a test of a volume.
+///
+/// # Errors
+/// Something could not be listed.
+pub(crate) async fn left(
+    client: &Client,
+    namespace: &str,
+    run: &str,
+    volume: bool,
+) -> Result<Vec<Left>, ActionError> {
+    let kinds = if volume { &KINDS[..] } else { &KINDS[..1] };
+    let selector = encode(&format!("{RUN}={run}"));
+    let mut all = Vec::new();
+    for kind in kinds {
+        let path = format!("{}?labelSelector={selector}", collection(kind, namespace));
+        all.extend(listed(client, kind, &path).await?);
+    }
+    all.extend(own_namespace(client, namespace, run).await?);
+    Ok(all)
+}
+
+/// Deletes exactly this object; one that is gone already is fine.
+pub(crate) async fn remove_left(
+    client: &Client,
+    namespace: &str,
+    one: &Left,
+) -> Result<(), ActionError> {
+    delete(client, one.kind, namespace, &one.name, &one.uid, false).await
+}
+
+/// Asks the server to try a removal (`dryRun=All`); its answer in words.
+pub(crate) async fn try_removal(
+    client: &Client,
+    namespace: &str,
+    one: &Left,
+) -> Result<&'static str, ActionError> {
+    delete(client, one.kind, namespace, &one.name, &one.uid, true).await?;
+    Ok("server accepts")
 }
 
 /// Deletes exactly this object; one that is gone already is fine.
@@ -314,12 +402,18 @@ async fn delete(
     namespace: &str,
     name: &str,
     uid: &Value,
+    dry_run: bool,
 ) -> Result<(), ActionError> {
-    let path = format!("{}/{name}", collection(kind, namespace));
-    let options = json!({
+    let query = if dry_run { "?dryRun=All" } else { "" };
+    let path = format!("{}/{name}{query}", collection(kind, namespace));
+    let mut options = json!({
         "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
         "preconditions": {"uid": uid},
     });
+    if dry_run {
+        // Beside a body the server does not look at the query.
+        options["dryRun"] = json!(["All"]);
+    }
     let what = format!("{} {name}", kind.name());
     match send(
         client,
@@ -387,36 +481,34 @@ pub async fn leave(
     Ok(removed)
 }
 
+/// What [`leave`] would remove, each with the server's answer to its removal (`dryRun=All`).
+///
+/// # Errors
+/// Something could not be listed, or the server would refuse it.
+pub async fn would_leave(
+    client: &Client,
+    namespace: &str,
+    run: &str,
+) -> Result<Vec<String>, ActionError> {
+    let mut parts = Vec::new();
+    for one in left(client, namespace, run, true).await? {
+        let answer = try_removal(client, namespace, &one).await?;
+        parts.push(format!("delete {} ({answer})", one.shown(namespace)));
+    }
+    Ok(parts)
+}
+
 /// Deletes the namespace if this run has made it and no other run has pods in it.
 pub(crate) async fn leave_namespace(
     client: &Client,
     namespace: &str,
     run: &str,
 ) -> Result<Option<String>, ActionError> {
-    let path = format!("{}/{namespace}", collection(&NAMESPACES, ""));
     let work = async {
-        let what = format!("namespace {namespace}");
-        let found = match send(client, "GET", &path, Vec::new(), &what).await {
-            Err(error) if error.reason == "NotFound" => return Ok(None),
-            other => other?,
+        let Some(own) = own_namespace(client, namespace, run).await? else {
+            return Ok(None);
         };
-        let metadata = &found["metadata"];
-        if metadata["labels"][RUN] != run || metadata.get("deletionTimestamp").is_some() {
-            return Ok(None);
-        }
-        let others = format!(
-            "{}?labelSelector={}",
-            collection(&PODS, namespace),
-            encode(&format!("{MANAGED},{RUN}!={run}"))
-        );
-        let others: Value = send(client, "GET", &others, Vec::new(), "pods").await?;
-        if others["items"]
-            .as_array()
-            .is_some_and(|all| !all.is_empty())
-        {
-            return Ok(None);
-        }
-        delete(client, &NAMESPACES, "", namespace, &metadata["uid"]).await?;
+        remove_left(client, "", &own).await?;
         Ok(Some(format!("Namespace {namespace}")))
     };
     match tokio::time::timeout(REMOVAL, work).await {
@@ -426,6 +518,41 @@ pub(crate) async fn leave_namespace(
             format!("namespace {namespace} could not be removed in time"),
         )),
     }
+}
+
+/// The namespace, if this run has made it, no other run has pods in it, and it is not on its way out.
+async fn own_namespace(
+    client: &Client,
+    namespace: &str,
+    run: &str,
+) -> Result<Option<Left>, ActionError> {
+    let path = format!("{}/{namespace}", collection(&NAMESPACES, ""));
+    let what = format!("namespace {namespace}");
+    let found = match send(client, "GET", &path, Vec::new(), &what).await {
+        Err(error) if error.reason == "NotFound" => return Ok(None),
+        other => other?,
+    };
+    let metadata = &found["metadata"];
+    if metadata["labels"][RUN] != run || metadata.get("deletionTimestamp").is_some() {
+        return Ok(None);
+    }
+    let others = format!(
+        "{}?labelSelector={}",
+        collection(&PODS, namespace),
+        encode(&format!("{MANAGED},{RUN}!={run}"))
+    );
+    let others: Value = send(client, "GET", &others, Vec::new(), "pods").await?;
+    if others["items"]
+        .as_array()
+        .is_some_and(|all| !all.is_empty())
+    {
+        return Ok(None);
+    }
+    Ok(Some(Left {
+        kind: &NAMESPACES,
+        name: namespace.to_owned(),
+        uid: metadata["uid"].clone(),
+    }))
 }
 
 /// What the actions of a run give back: their pods and what belongs to these.

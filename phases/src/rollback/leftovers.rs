@@ -1,0 +1,77 @@
+//! What the run made for itself and could not remove, because it was killed: pods, a test volume, their namespace.
+
+use checks::{probe::VOLUME, resources::longhorn::Volume};
+use futures::{FutureExt, future::BoxFuture};
+
+use crate::{Act, ActionContext, ActionError, Done, Plan, actions, temporary};
+
+pub(super) const LEFTOVERS: &str = "rollback::leftovers";
+
+/// `rollback::leftovers`
+pub(super) struct Leftovers;
+
+/// What of the run is there and is not on its way out. Nothing is asked where the run never began to make anything.
+async fn left(cx: &ActionContext) -> Result<Vec<temporary::Left>, ActionError> {
+    let begun = |id: &str| cx.checks.report.action(id).is_some();
+    let any = actions::all().any(|one| one.act.is_temporary() && begun(one.id));
+    if !any {
+        return Ok(Vec::new());
+    }
+    let namespace = &cx.checks.settings.probe.namespace;
+    temporary::left(&cx.client, namespace, &cx.run, begun(VOLUME)).await
+}
+
+/// Whether this is the volume of a test that the run began: with its claim it goes by itself.
+pub(super) fn is_of_test(namespace: &str, run: &str, volume: &Volume) -> bool {
+    let claim = &volume.status.kubernetes_status;
+    claim.namespace == namespace && temporary::is_test_claim(run, &claim.pvc_name)
+}
+
+impl Act for Leftovers {
+    fn probe<'a>(
+        &'a self,
+        cx: &'a ActionContext,
+    ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
+        async move {
+            Ok(left(cx)
+                .await?
+                .is_empty()
+                .then(|| Done::new("nothing that the run made for itself is left")))
+        }
+        .boxed()
+    }
+
+    fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
+        async move {
+            let namespace = &cx.checks.settings.probe.namespace;
+            let mut parts = Vec::new();
+            for one in left(cx).await? {
+                let mut part = format!("delete {}", one.shown(namespace));
+                if cx.permit.is_dry_run() {
+                    let answer = temporary::try_removal(&cx.client, namespace, &one).await?;
+                    part.push_str(&format!(" ({answer})"));
+                }
+                parts.push(part);
+            }
+            Ok(Plan { parts })
+        }
+        .boxed()
+    }
+
+    fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
+        async move {
+            let namespace = &cx.checks.settings.probe.namespace;
+            let all = left(cx).await?;
+            let mut done = Done::new(match all.len() {
+                1 => "1 object of the run is deleted".to_owned(),
+                count => format!("{count} objects of the run are deleted"),
+            });
+            for one in &all {
+                temporary::remove_left(&cx.client, namespace, one).await?;
+                done = done.saw(one.shown(namespace));
+            }
+            Ok(done)
+        }
+        .boxed()
+    }
+}
