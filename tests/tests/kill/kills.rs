@@ -227,7 +227,6 @@ fn rolled_back(points: &[Point]) -> Vec<(Point, Hit)> {
 }
 
 #[test]
-#[ignore = "a rollback that is killed when all is done leaves its Lease to its time, and the next finds nothing to undo"]
 fn a_rollback_killed_anywhere_goes_on_and_does_nothing_twice() {
     let _alone = alone();
     let begun = Instant::now();

@@ -318,7 +318,6 @@ pub(crate) fn volumes(world: &TestEnvironment) -> BTreeMap<String, u8> {
 }
 
 #[test]
-#[ignore = "a rollback after a kill leaves the namespace of the probe pods to --cleanup, which the story does not ask for"]
 fn whatever_befalls_it_the_node_ends_in_or_out() {
     let _alone = alone();
     let begun = Instant::now();

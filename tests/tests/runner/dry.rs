@@ -257,3 +257,15 @@ fn the_dry_run_of_a_resumed_run_begins_where_that_stopped() {
     let _ = world.onboard(&["--resume"]).exits(0);
     assert_eq!(world.commits().len(), 2);
 }
+
+#[test]
+fn every_line_of_a_dry_run_is_marked_libtest_s_own_too() {
+    let world = TestEnvironment::new();
+    let output = world
+        .onboard(&["--dry-run", "--format", "libtest"])
+        .exits(0);
+    output.says("[DRY RUN] test pre::api_live ");
+    for line in output.stdout.lines().chain(output.stderr.lines()) {
+        assert!(line.starts_with("[DRY RUN]"), "{line:?}");
+    }
+}

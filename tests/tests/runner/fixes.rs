@@ -186,7 +186,6 @@ fn a_request_that_was_handled_with_an_old_commit_is_made_once_more() {
 }
 
 #[test]
-#[ignore = "a Kustomization that is resumed is not looked at in time by the Flux of the sandbox"]
 fn what_a_rollback_of_ours_cordoned_and_suspended_is_given_free() {
     use reports::{
         archive,

@@ -23,6 +23,7 @@ mod reports;
 mod reports_hostile;
 mod rollback;
 mod rollback_budgets;
+mod rollback_people;
 mod stories;
 mod temporary;
 

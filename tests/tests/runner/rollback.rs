@@ -22,21 +22,21 @@ tests::on_both!(
     a_dry_run_of_it_changes_nothing_and_tells_what_the_server_says,
 );
 
-const NODE: &str = "/api/v1/nodes/k3s2";
-const STORAGE: &str = "/apis/longhorn.io/v1beta2/namespaces/longhorn-system";
+pub(crate) const NODE: &str = "/api/v1/nodes/k3s2";
+pub(crate) const STORAGE: &str = "/apis/longhorn.io/v1beta2/namespaces/longhorn-system";
 const KUSTOMIZATION: &str = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/infrastructure-storage";
 
-fn onboarded(faults: &[&str]) -> TestEnvironment {
+pub(crate) fn onboarded(faults: &[&str]) -> TestEnvironment {
     TestEnvironment::at(Stage::Onboarded, faults)
 }
 
-fn roll_back(world: &TestEnvironment) -> Output {
+pub(crate) fn roll_back(world: &TestEnvironment) -> Output {
     world.onboard(&["--rollback", "--yes"])
 }
 
 /// Everything that the node was is gone, and every volume is well.
 #[track_caller]
-fn is_out(world: &TestEnvironment) {
+pub(crate) fn is_out(world: &TestEnvironment) {
     assert_eq!(world.object(NODE), Value::Null, "the node is there");
     assert_eq!(
         world.object(&format!("{STORAGE}/nodes/k3s2")),
@@ -140,9 +140,15 @@ fn a_node_goes_in_the_order_that_keeps_every_volume_and_joins_again() {
         }
         let steps = report.actions.iter();
         let steps = steps.filter(|one| one.id.starts_with("rollback::"));
-        assert_eq!(steps.clone().count(), 14);
+        let all = phases::rollback::ACTIONS.len();
+        assert_eq!(steps.clone().count(), all);
         for step in steps {
             assert_eq!(step.state, ActionState::Done, "{}", step.id);
+        }
+        assert_eq!(report.steps.len(), all, "a suite of its own");
+        for step in &report.steps {
+            let passed = step.outcome().is_some_and(|one| one.satisfies());
+            assert!(passed, "{step:?}");
         }
     }
     let _ = world.onboard(&[]).exits(0);
@@ -191,7 +197,7 @@ fn pods_that_cannot_be_evicted_stop_it_before_the_first_change() {
 
 /// Once the trouble is gone it goes on, in the world's own time.
 #[track_caller]
-fn settle(world: &TestEnvironment) {
+pub(crate) fn settle(world: &TestEnvironment) {
     for _ in 0..20 {
         let output = roll_back(world);
         if output.code == 0 {
@@ -204,7 +210,7 @@ fn settle(world: &TestEnvironment) {
 
 /// Until the trouble has come about and a rollback sees it.
 #[track_caller]
-fn wait_for(world: &TestEnvironment, fault: &str, reason: &str) {
+pub(crate) fn wait_for(world: &TestEnvironment, fault: &str, reason: &str) {
     for _ in 0..40 {
         let output = world.onboard(&["--rollback"]);
         if output.stdout.contains(reason) {

@@ -107,6 +107,67 @@ fn what_a_killed_run_leaves_is_removed_by_cleanup_and_by_the_next_start() {
 }
 
 #[test]
+fn what_a_killed_run_leaves_goes_with_its_rollback_and_with_the_run_that_replaces_it() {
+    let world = TestEnvironment::at(Stage::Onboarded, &[]);
+    let mut run = stuck(&world);
+    run.signal("KILL");
+    let _ = run.wait();
+    let left = ours(&world);
+    let pods = |left: &[String]| left.iter().any(|one| one.starts_with("/api/v1/pods"));
+    assert!(pods(&left), "{left:?}");
+    world.fault("image-pull-fails-on-node", false);
+
+    // The run that replaces it removes them; its dry run says so and does not.
+    let since = world.requests().len();
+    let planned = world.onboard(&["--fresh", "--dry-run"]);
+    planned.says("would delete pods onboarding-probe/");
+    planned.says("(server accepts)");
+    assert!(
+        world.changes(since).is_empty(),
+        "{:?}",
+        world.changes(since)
+    );
+    let old = world.report().unwrap().run;
+    let fresh = world.onboard(&["--fresh", "--timeout", "pre=1s"]);
+    fresh.says(&format!(
+        "run {old} has left objects of its own in the cluster; removed: Pod "
+    ));
+    assert_ne!(world.report().map(|report| report.run), Some(old));
+    let left = ours(&world);
+    assert!(!pods(&left), "{left:?}");
+
+    let mut run = stuck(&world);
+    run.signal("KILL");
+    let _ = run.wait();
+    assert!(pods(&ours(&world)));
+    let since = world.requests().len();
+    let planned = world.onboard(&["--rollback", "--dry-run"]).exits(0);
+    planned.says("delete pods onboarding-probe/");
+    planned.says("delete namespaces onboarding-probe (server accepts)");
+    assert!(
+        world.changes(since).is_empty(),
+        "{:?}",
+        world.changes(since)
+    );
+    let _ = world.onboard(&["--rollback", "--yes"]).exits(0);
+    let left = ours(&world);
+    assert!(left.is_empty(), "{left:?}");
+    let report = world.archived().unwrap();
+    let record = report.action("rollback::leftovers").unwrap();
+    let ended = report
+        .case("rollback::leftovers")
+        .and_then(|one| one.ended());
+    let evidence = &ended.unwrap().evidence;
+    assert!(
+        evidence
+            .iter()
+            .any(|one| one.starts_with("pods onboarding-probe/")),
+        "{evidence:?}"
+    );
+    assert_eq!(record.state, reports::model::ActionState::Done);
+}
+
+#[test]
 fn an_inspection_makes_no_pods_and_says_how_to() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
     let since = world.requests().len();
