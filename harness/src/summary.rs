@@ -172,22 +172,35 @@ impl Summary<'_> {
             return;
         }
         lines.push(look.warn(&count(warned.len(), "warning")));
-        for case in warned.iter().take(WARNINGS) {
+        // One trouble makes several checks say the same.
+        let mut said: Vec<(String, Vec<&Case>)> = Vec::new();
+        for case in &warned {
             let message = case
                 .ended()
                 .map(|ended| clean(&ended.message))
                 .unwrap_or_default();
-            let line = format!("  {}   {message}", case.id);
-            lines.push(match look.width {
-                Some(width) => cut(&line, width),
-                None => line,
-            });
+            match said.iter_mut().find(|(known, _)| *known == message) {
+                Some((_, same)) => same.push(case),
+                None => said.push((message, vec![case])),
+            }
         }
-        if warned.len() > WARNINGS {
-            lines.push(format!(
-                "  and {} more, in the report",
-                warned.len() - WARNINGS
-            ));
+        let fitted = |line: String| match look.width {
+            Some(width) => cut(&line, width),
+            None => line,
+        };
+        for (message, same) in said.iter().take(WARNINGS) {
+            let Some((first, others)) = same.split_first() else {
+                continue;
+            };
+            lines.push(fitted(format!("  {}   {message}", first.id)));
+            if !others.is_empty() {
+                let names: Vec<&str> = others.iter().map(|case| case.id.as_str()).collect();
+                lines.push(fitted(format!("    so do {}", names.join(" "))));
+            }
+        }
+        let left: usize = said.iter().skip(WARNINGS).map(|(_, same)| same.len()).sum();
+        if left > 0 {
+            lines.push(format!("  and {left} more, in the report"));
         }
         lines.push(String::new());
     }
@@ -392,7 +405,7 @@ fn cause(one: &Folded<'_>, look: Look, lines: &mut Vec<String>) {
         &format!("(more: harness --explain {})", clean(&one.case.id)),
     );
     if !one.blocks.is_empty() {
-        labelled("blocks", &one.blocks.join(" "));
+        labelled("blocks", &one.shown());
     }
     lines.push(String::new());
 }

@@ -185,24 +185,58 @@ impl Page {
             version(&cluster.version),
             cluster.server
         ));
-        let mut lines = vec![format!("{}  ({server})", self.look.strong(&title))];
+        let mut lines = if self.takes(&format!("{title}  ({server})")) {
+            vec![format!("{}  ({server})", self.look.strong(&title))]
+        } else {
+            let mut lines = vec![self.look.strong(&title)];
+            lines.extend(self.labelled("", &format!("({server})")));
+            lines
+        };
         if let Some(repository) = repository {
-            lines.push(clean_keep(&format!(
-                "git   {}  {}  (followed by {followed_by})",
+            let text = format!(
+                "{}  {}  (followed by {followed_by})",
                 clean(&repository.remote),
                 clean(&repository.branch)
-            )));
+            );
+            lines.extend(self.labelled("git", &clean_keep(&text)));
         }
-        let log = log
-            .as_ref()
-            .map(|path| format!("   log {}", clean(&path.display().to_string())))
-            .unwrap_or_default();
-        lines.push(format!("run   {}{log}", clean(run)));
+        let run = clean(run);
+        let log = log.as_ref().map(|path| clean(&path.display().to_string()));
+        match log {
+            Some(log) if self.takes(&format!("run   {run}   log {log}")) => {
+                lines.push(format!("run   {run}   log {log}"));
+            }
+            Some(log) => {
+                lines.push(format!("run   {run}"));
+                lines.push(format!("log   {log}"));
+            }
+            None => lines.push(format!("run   {run}")),
+        }
         if cluster.sandbox {
-            lines.push("      sandbox: an embedded cluster on this machine, with a git repository of its own".into());
+            let what =
+                "sandbox: an embedded cluster on this machine, with a git repository of its own";
+            lines.extend(self.labelled("", what));
         }
         lines.push(String::new());
         lines
+    }
+
+    /// Whether a line of this text fits.
+    fn takes(self, text: &str) -> bool {
+        self.look.width.is_none_or(|width| columns(text) <= width)
+    }
+
+    /// A line with a label before it, broken where the terminal is too narrow for it.
+    fn labelled(self, label: &str, text: &str) -> Vec<String> {
+        let whole = format!("{label:6}{text}");
+        match self.look.width {
+            Some(width) if !self.takes(&whole) => wrap(text, width.saturating_sub(6))
+                .into_iter()
+                .enumerate()
+                .map(|(number, part)| format!("{:6}{part}", if number == 0 { label } else { "" }))
+                .collect(),
+            _ => vec![whole],
+        }
     }
 
     fn phase(self, phase: Phase) -> String {

@@ -8,8 +8,16 @@ use reports::model::{Case, Outcome, Phase, Report};
 pub(super) struct Folded<'a> {
     /// The cause.
     pub(super) case: &'a Case,
-    /// What waits for it, directly or not: short names within its own phase, ids elsewhere.
+    /// Ids of what waits for it, directly or not.
     pub(super) blocks: Vec<String>,
+}
+
+impl Folded<'_> {
+    /// What waits for it as a person reads it: short names within its own phase, ids elsewhere.
+    pub(super) fn shown(&self) -> String {
+        let names = self.blocks.iter().map(|id| short(&self.case.id, id));
+        names.collect::<Vec<String>>().join(" ")
+    }
 }
 
 /// Everything that did not pass, folded.
@@ -62,7 +70,7 @@ impl<'a> Fold<'a> {
                     .get(case.id.as_str())
                     .into_iter()
                     .flatten()
-                    .map(|id| short(&case.id, id))
+                    .map(|id| (*id).to_owned())
                     .collect(),
             })
             .collect();

@@ -260,7 +260,7 @@ fn the_object_says_the_same() {
     assert_eq!(value["causes"][0]["id"], "storage::disks_ready");
     assert_eq!(
         value["causes"][0]["blocks"],
-        json!(["disks_schedulable", "capacity"])
+        json!(["storage::disks_schedulable", "storage::capacity"])
     );
     assert_eq!(value["outcomes"]["blocked"], 2);
     assert!(!value.to_string().contains("\\u001b"));
@@ -309,4 +309,36 @@ fn causes_are_shown_and_consequences_are_folded_into_them_however_far_away() {
     }
     assert_eq!(lines.matches("it is broken").count(), 2, "{lines}");
     assert!(!lines.contains("health_verification FAILED"), "{lines}");
+    // The report folds in the same way.
+    let options = reports::markdown::MarkdownOptions::default();
+    let markdown = reports::markdown::render(&report, &options);
+    let blocks = "Blocks 4 checks: `storage::capacity` `storage::replica_placement` `storage::engine_image` `health::x`";
+    assert!(markdown.contains(blocks), "{markdown}");
+}
+
+#[test]
+fn warnings_that_say_the_same_are_one_trouble() {
+    let mut report = testing::report(Mode::Inspect);
+    let warned = |id: &str, message: &str| testing::case(id, Outcome::Warn, "Down", message);
+    testing::phase(
+        &mut report,
+        Phase::MonitoringIntegration,
+        PhaseState::Completed,
+        1,
+        vec![
+            warned("monitoring::alerts", "no ready pod"),
+            warned("monitoring::dashboards", "none"),
+            warned("monitoring::alert_rules", "no ready pod"),
+        ],
+    );
+    let lines = summary(&report, Exit::Passed, &[])
+        .lines(look(None))
+        .join("\n");
+    assert!(
+        lines.contains(
+            "3 warnings\n  monitoring::alerts   no ready pod\n    so do monitoring::alert_rules\n  \
+             monitoring::dashboards   none\n"
+        ),
+        "{lines}"
+    );
 }

@@ -85,11 +85,24 @@ fn cases<'a>(report: &'a Report, outcomes: &[Outcome]) -> Vec<&'a Case> {
     .collect()
 }
 
-fn blocked_by<'a>(report: &'a Report, id: &str) -> Vec<&'a str> {
-    let blocked = ended(report, &[Outcome::Blocked]).into_iter();
-    blocked
-        .filter(|(_, ended)| ended.blocked_by.iter().any(|cause| cause == id))
-        .map(|(id, _)| id)
+/// What waits for this, directly or not, in the order of the report.
+fn blocked_by<'a>(report: &'a Report, id: &'a str) -> Vec<&'a str> {
+    let blocked = ended(report, &[Outcome::Blocked]);
+    let mut waits = std::collections::BTreeSet::from([id]);
+    loop {
+        let before = waits.len();
+        for (one, ended) in &blocked {
+            let on_it = |cause: &String| waits.contains(cause.as_str());
+            if ended.blocked_by.iter().any(on_it) {
+                waits.insert(*one);
+            }
+        }
+        if waits.len() == before {
+            break;
+        }
+    }
+    let all = blocked.into_iter().map(|(one, _)| one);
+    all.filter(|one| *one != id && waits.contains(one))
         .collect()
 }
 

@@ -147,9 +147,15 @@ fn the_heading_names_cluster_repository_and_log() {
     let lines = page(Some(80)).started(&testing::started(true));
     insta::assert_snapshot!(lines.join("\n"), @r"
     Onboarding k3s2 into home  (k3s v1.36.2+k3s1 at https://192.168.86.71:6443)
-    git   git@github.com:me/k3s-flux.git  main  (followed by flux-system/flux-system)
-    run   7f3a91c2   log /tmp/k3s2-onboarding-logs/k3s2-onboarding-20261122-101502.log
+    git   git@github.com:me/k3s-flux.git main (followed by flux-system/flux-system)
+    run   7f3a91c2
+    log   /tmp/k3s2-onboarding-logs/k3s2-onboarding-20261122-101502.log
     ");
+    let roomy = page(Some(120)).started(&testing::started(true));
+    assert!(
+        roomy[2].starts_with("run   7f3a91c2   log /tmp/"),
+        "{roomy:?}"
+    );
     let lines = page(Some(80)).started(&testing::started(false));
     assert!(lines[0].starts_with("Checking k3s2 in home  (k3s v1.36.2+k3s1 at"));
     let mut sandbox = testing::started(true);
