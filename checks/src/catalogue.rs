@@ -232,6 +232,7 @@ mod tests {
             "NeedsAction",
             "NotAppliedInDryRun",
             "Panicked",
+            "UndeclaredRight",
             "ValidationSkipped",
         ];
         let declared: std::collections::BTreeSet<&str> = all()

@@ -113,6 +113,10 @@ pub const COMMON_REASONS: &[Reason] = &[
         "the cluster does not serve this kind: install the component that brings it",
     ),
     Reason::new(
+        "UndeclaredRight",
+        "it asked for something that it does not declare, which is a bug of this program: report it with the log file",
+    ),
+    Reason::new(
         "Panicked",
         "the check itself broke, which is a bug of this program: report it with the log file",
     ),

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Check, Named, Need, Place, Settings, Spot, catalogue, kinds,
+    Check, Named, Need, Place, Settings, Spot, catalogue,
+    cluster::Asked,
+    kinds,
     pre::permissions::{ACTION_NEEDS, LOCK},
 };
 
@@ -18,6 +20,8 @@ const EVERY_RUN_NEEDS: &[Need] = &[
     Need::Path("/apis"),
     Need::get(&kinds::NAMESPACES).at(Place::Object(Spot::Cluster, Named::Fixed("kube-system"))),
     Need::list(&kinds::NODES),
+    // The pods that try the network ask where they run.
+    Need::get(&kinds::NODES).at(Place::Object(Spot::Cluster, Named::ControlPlane)),
 ];
 
 /// What every user who has a name may do in a cluster with Kubernetes' own roles (`system:discovery`,
@@ -143,6 +147,8 @@ fn usual(verb: &str, group: &str, resource: &str) -> Place {
             Place::In(Spot::Probes)
         }
         ("", "namespaces") if single => Place::Object(Spot::Cluster, Named::Probes),
+        // One Secret is looked at, watched and deleted; who reads others says so.
+        ("", "secrets") if verb != "list" => Place::Object(Spot::KubeSystem, Named::NodePassword),
         ("", "configmaps") if verb == "get" => Place::In(Spot::KubeSystem),
         ("", "services") if verb == "get" => {
             Place::Object(Spot::Default, Named::Fixed("kubernetes"))
@@ -290,14 +296,19 @@ pub fn needed(settings: &Settings, extent: &Extent) -> BTreeMap<Right, Wanted> {
             add(&live, action, true);
         }
     }
+    for (by, need) in &settings.besides {
+        add(need, by, false);
+    }
     all
 }
 
-/// Every right that these needs come to, of something that also waits, with the lock that whatever writes takes.
+/// Every right that these needs come to, with the lock that whatever writes takes. A run also reads what every run
+/// reads, and waits.
 #[must_use]
 pub fn needed_by<'a>(
     needs: impl Iterator<Item = &'a Need>,
     by: &'static str,
+    run: bool,
     settings: &Settings,
 ) -> BTreeMap<Right, Wanted> {
     let mut all: BTreeMap<Right, Wanted> = BTreeMap::new();
@@ -308,10 +319,14 @@ pub fn needed_by<'a>(
             wanted.decisive = true;
         }
     };
-    EVERY_RUN_NEEDS.iter().for_each(&mut add);
+    if run {
+        EVERY_RUN_NEEDS.iter().for_each(&mut add);
+    }
     for need in needs {
         add(need);
-        live(need).iter().for_each(&mut add);
+        if run {
+            live(need).iter().for_each(&mut add);
+        }
     }
     if settings.lock.lease {
         let lock = ACTION_NEEDS.iter().filter(|(id, _)| *id == LOCK);
@@ -345,6 +360,32 @@ fn live(need: &Need) -> Vec<Need> {
         "get" => vec![at("list"), at("watch")],
         _ => Vec::new(),
     }
+}
+
+/// What was asked for and is covered by no need: a fault in the program. What every run and everybody may is covered,
+/// and so is what a live view does for a need.
+#[must_use]
+pub fn undeclared(asked: &BTreeSet<Asked>, needs: &[Need], settings: &Settings) -> Vec<String> {
+    let declared: Vec<Right> = needs
+        .iter()
+        .chain(EVERY_RUN_NEEDS)
+        .chain(EVERYBODY)
+        .flat_map(|need| live(need).into_iter().chain([*need]))
+        .filter_map(|need| Right::of(&need, settings))
+        .collect();
+    let covers = |right: &Right, asked: &Asked| {
+        right.path == asked.path
+            && right.verb == asked.verb
+            && right.group == asked.group
+            && right.resource == asked.resource
+            && (right.namespace.is_empty() || right.namespace == asked.namespace)
+            && (right.name.is_empty() || right.name == asked.name)
+    };
+    asked
+        .iter()
+        .filter(|asked| !declared.iter().any(|right| covers(right, asked)))
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// One rule of a role. Sets are sorted, so that the same rights give the same text.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Accepted, git::Transport, rights::Extent};
+use crate::{Accepted, Need, git::Transport, rights::Extent};
 
 /// What is wanted, from flags, `onboarding.toml` and defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,10 @@ pub struct Settings {
     /// What this run takes up, whose rights `pre::permissions` asks for. Not in the file: given by the program.
     #[serde(skip)]
     pub extent: Extent,
+    /// Rights that this run uses besides those of its checks and actions, each with what uses it: those of the fixes.
+    /// Without them it goes on. Not in the file: given by the program.
+    #[serde(skip)]
+    pub besides: Vec<(&'static str, Need)>,
     /// What may be lost when the node is taken out. Not in the file: given by flags, each time anew.
     #[serde(skip)]
     pub consent: Consent,

@@ -266,6 +266,8 @@ pub(crate) fn empty_report() -> Report {
         phases: Vec::new(),
         steps: Vec::new(),
         actions: Vec::new(),
+        requests: 0,
+        other_requests: std::collections::BTreeMap::new(),
         state: None,
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     catalogue,
     cli::{self, Cli},
     config::{self, Config},
+    engine,
     exit::Halt,
     options::{Options, Purpose, SandboxUse, Selection},
     scripts::{self, Script},
@@ -53,6 +54,9 @@ pub(crate) fn from_environment(cli: &Cli) -> Result<Options, Halt> {
     // Before anything looks at the catalogue: scripts are checks of it too.
     scripts::register(&options.scripts);
     options.settings.extent = extent(&options.selection, options.purpose);
+    if options.auto_fix {
+        options.settings.besides = engine::fix_needs();
+    }
     Ok(options)
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use checks::cluster::Connection;
+use checks::{Need, cluster::Connection, kinds};
 use k8s_openapi::api::{
     core::v1::{Namespace, PersistentVolumeClaim, Pod},
     storage::v1::StorageClass,
@@ -36,6 +36,18 @@ use crate::{
 
 /// What every object carries that a run makes for itself.
 const LABEL: &str = checks::probe::MANAGED;
+
+/// The rights to find and remove it. Only where a run makes it: what carries the label elsewhere is shown, too.
+pub(crate) const NEEDS: &[Need] = &[
+    Need::list(&kinds::PODS),
+    Need::list(&kinds::CLAIMS),
+    Need::list(&kinds::STORAGE_CLASSES),
+    Need::list(&kinds::NAMESPACES),
+    Need::verb("delete", &kinds::PODS),
+    Need::verb("delete", &kinds::CLAIMS),
+    Need::verb("delete", &kinds::STORAGE_CLASSES),
+    Need::verb("delete", &kinds::NAMESPACES),
+];
 
 /// Something that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -156,6 +156,7 @@ impl Config {
             poll: checks::Settings::default().poll,
             consent: checks::Consent::default(),
             extent: checks::rights::Extent::default(),
+            besides: Vec::new(),
         }
     }
 

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use checks::{Settings, cluster::Connection};
+use checks::{
+    Settings,
+    cluster::{Connection, counted},
+    pre::permissions::LOCK,
+};
 use phases::{
     Stop,
     lease::{Lease, LeaseError, Permit, Taken, Wanted},
@@ -101,7 +105,9 @@ pub(crate) fn give_back_left(
 fn locker(runtime: &Runtime, connection: &Connection) -> Result<kube::Client, Halt> {
     // A client begins a task of its own.
     let _entered = runtime.enter();
-    phases::locker(connection).map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))
+    let client = phases::locker(connection)
+        .map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))?;
+    Ok(counted(&client, &connection.meter().case(LOCK)))
 }
 
 fn wanted(settings: &Settings, who: Who) -> Wanted {
@@ -137,8 +143,8 @@ fn refused(error: LeaseError, duration: Duration) -> Halt {
         } => Halt::cannot_start(
             message,
             format!(
-                "grant it (kubectl auth can-i {verb} leases.coordination.k8s.io -n {namespace}), name another namespace \
-                 with lock_namespace, or do without the Lease: lock = \"folder\" in onboarding.toml"
+                "grant get, create and update (kubectl auth can-i {verb} leases.coordination.k8s.io -n {namespace}), name \
+                 another namespace with lock_namespace, or do without the Lease: lock = \"folder\" in onboarding.toml"
             ),
         ),
         LeaseError::Failed { .. } => Halt::cannot_start(

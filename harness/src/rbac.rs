@@ -8,7 +8,7 @@ use checks::{
 };
 
 use crate::{
-    build, catalogue,
+    build, catalogue, cleanup,
     cli::{Account, Cli},
     exit::{Exit, Halt},
     options::{Purpose, Selection},
@@ -25,11 +25,18 @@ pub(crate) fn show(cli: &Cli) -> Result<Exit, Halt> {
     let account = cli.account.clone().unwrap_or_default();
     let settings = &options.settings;
     let rights = match options.purpose {
-        Purpose::Rollback { .. } => needed_by(phases::rollback::needs(), "rollback", settings),
+        _ if cli.cleanup => needed_by(cleanup::NEEDS.iter(), "cleanup", false, settings),
+        Purpose::Rollback { .. } => {
+            needed_by(phases::rollback::needs(), "rollback", true, settings)
+        }
         _ => needed(settings, &settings.extent),
     };
     let rules = rules(&rights, settings);
-    let purpose = purpose(&options.selection, options.purpose, settings);
+    let purpose = if cli.cleanup {
+        "remove what runs of this program left behind".to_owned()
+    } else {
+        purpose(&options.selection, options.purpose, settings)
+    };
     for line in manifests(&rules, &account, &purpose, settings).lines() {
         term::out(line);
     }

@@ -40,6 +40,7 @@ pub(crate) fn open(
             Some(dir) => Sandbox::attach(dir).await,
             None => {
                 Sandbox::start(sandbox::Options {
+                    crowd: None,
                     node: options.settings.node.name.clone(),
                     control_plane: options.settings.node.control_plane.clone(),
                     stage: wanted.at,
@@ -103,6 +104,7 @@ pub(crate) fn serve(cli: &Cli, dir: &Path) -> Result<Exit, Halt> {
     let runtime = crate::run::runtime()?;
     let stop = crate::run::stop_on_signals(&runtime)?;
     let starting = Sandbox::start(sandbox::Options {
+        crowd: None,
         node: options.settings.node.name.clone(),
         control_plane: options.settings.node.control_plane.clone(),
         stage: build::stage(cli),

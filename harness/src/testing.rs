@@ -113,6 +113,8 @@ pub(crate) fn report(mode: Mode) -> Report {
             .collect(),
         steps: Vec::new(),
         actions: Vec::new(),
+        requests: 0,
+        other_requests: std::collections::BTreeMap::new(),
         state: None,
     }
 }
@@ -130,4 +132,23 @@ pub(crate) fn phase(
     one.started = Some(then());
     one.finished = Some(then() + SignedDuration::from_secs(seconds));
     one.cases = cases;
+}
+
+/// A context whose cluster nobody serves.
+pub(crate) async fn unserved() -> checks::Context {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    let text = "{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: \
+                'http://127.0.0.1:9'}}], users: [{name: a, user: {}}], contexts: [{name: a, context: {cluster: a, \
+                user: a}}]}";
+    std::fs::write(&file, text).unwrap();
+    let connection = checks::cluster::Connection::open(Some(&file), None, "r")
+        .await
+        .unwrap();
+    checks::Context {
+        view: checks::view::View::live(connection.reader().unwrap()),
+        settings: std::sync::Arc::new(checks::Settings::default()),
+        repository: None,
+        report: std::sync::Arc::new(report(Mode::Onboard)),
+    }
 }

@@ -10,6 +10,6 @@ mod options;
 mod run;
 pub mod world;
 
-pub use options::{Options, Server, Speed, Stage};
+pub use options::{Crowd, Options, Server, Speed, Stage};
 pub use run::{Sandbox, SandboxError};
 pub use world::Noise;

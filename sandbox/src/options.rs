@@ -25,6 +25,15 @@ pub enum Speed {
     Demo,
 }
 
+/// Many nodes and pods beside the two of the story, in a world that stands still: they are there to be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// Nodes in all.
+    pub nodes: usize,
+    /// Pods in all; at least those that the cluster has anyway.
+    pub pods: usize,
+}
+
 /// How a sandbox begins.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -40,6 +49,8 @@ pub struct Options {
     pub faults: Vec<String>,
     /// Live on this API server, with the controllers that it has, instead of an own one.
     pub server: Option<Server>,
+    /// How many more take part, without anybody who lets them live.
+    pub crowd: Option<Crowd>,
     /// Keep everything here, and find it again after a restart; a temporary folder that is removed at the end when
     /// absent.
     pub dir: Option<PathBuf>,

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sandbox::{Options, Sandbox, Speed, Stage};
+use sandbox::{Crowd, Options, Sandbox, Speed, Stage};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -125,6 +125,22 @@ impl TestEnvironment {
             stage,
             speed: Speed::Test,
             faults: faults.iter().map(|&name| name.to_owned()).collect(),
+            dir: Some(made.root.path().join("world")),
+            ..Options::default()
+        };
+        let started = made.runtime.block_on(Sandbox::start(options));
+        made.sandbox = Some(started.expect("a sandbox"));
+        made
+    }
+
+    /// With a large onboarded cluster in which nothing moves.
+    #[must_use]
+    pub fn crowded(crowd: Crowd) -> Self {
+        let mut made = Self::without_cluster();
+        let options = Options {
+            stage: Stage::Onboarded,
+            speed: Speed::Test,
+            crowd: Some(crowd),
             dir: Some(made.root.path().join("world")),
             ..Options::default()
         };

@@ -32,6 +32,8 @@ pub fn nothing_done() -> Report {
         phases: Vec::new(),
         steps: Vec::new(),
         actions: Vec::new(),
+        requests: 0,
+        other_requests: std::collections::BTreeMap::new(),
         state: None,
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, header::USER_AGENT};
+use http::{HeaderValue, Method, header::USER_AGENT};
 use kube::{
     Client, Config,
     client::ClientBuilder,
@@ -15,7 +15,7 @@ use reports::model::Cluster;
 use serde::Deserialize;
 
 use super::{Meter, MeterLayer, ReadOnly, Reader};
-use crate::view::ReadError;
+use crate::view::{ReadError, View};
 
 /// Why there is no way to the cluster. Each says what to do with [`ConnectError::hint`].
 #[derive(Debug, thiserror::Error)]
@@ -243,6 +243,14 @@ impl Connection {
     /// # Errors
     /// The server does not answer, or the user may not read namespace `kube-system`.
     pub async fn identify(&self) -> Result<Cluster, ConnectError> {
+        self.identify_in(&View::snapshot(self.reader()?)).await
+    }
+
+    /// Which cluster this is, by a view that keeps what was read for whoever asks next.
+    ///
+    /// # Errors
+    /// As [`Connection::identify`].
+    pub async fn identify_in(&self, view: &View) -> Result<Cluster, ConnectError> {
         #[derive(Deserialize)]
         struct Version {
             #[serde(rename = "gitVersion")]
@@ -256,13 +264,26 @@ impl Connection {
         struct Metadata {
             uid: String,
         }
-        let reader = self.reader()?;
         let unknown = |source| ConnectError::Identity {
             server: self.server(),
             source,
         };
-        let version: Version = reader.json("/version").await.map_err(unknown)?;
-        let system: Object = reader
+        let raw = view.raw("/version").await.map_err(unknown)?;
+        if !raw.status.is_success() {
+            return Err(unknown(ReadError::from_status(
+                &Method::GET,
+                "/version",
+                &raw,
+            )));
+        }
+        let version: Version = serde_json::from_slice(&raw.body).map_err(|error| {
+            unknown(ReadError::Malformed {
+                what: "/version".into(),
+                message: error.to_string(),
+            })
+        })?;
+        let system: Object = view
+            .reader()
             .json("/api/v1/namespaces/kube-system")
             .await
             .map_err(unknown)?;

@@ -1,16 +1,19 @@
 //! Counting requests, in total and for whoever caused them.
 
 use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
 };
 
 use http::{Request, Response};
-use kube::client::Body;
-use tower::{Layer, Service};
+use kube::{Client, client::Body};
+use tower::{Layer, Service, service_fn};
+
+use super::Asked;
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,9 +35,28 @@ struct Cells {
     requests: AtomicU64,
     retries: AtomicU64,
     bytes: AtomicU64,
+    asked: Mutex<BTreeSet<Asked>>,
 }
 
 impl Tally {
+    /// What was asked for, answers that were shared with others included.
+    #[must_use]
+    pub fn asked(&self) -> BTreeSet<Asked> {
+        self.0
+            .asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn note(&self, asked: Asked) {
+        self.0
+            .asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(asked);
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn count(&self) -> Count {
@@ -67,6 +89,7 @@ tokio::task_local! {
 #[derive(Clone, Debug, Default)]
 pub struct Meter {
     total: Tally,
+    cases: Arc<Mutex<HashMap<String, Tally>>>,
 }
 
 impl Meter {
@@ -76,6 +99,34 @@ impl Meter {
         self.total.count()
     }
 
+    /// The counter of one check, action or other cause, the same one for the whole run: what a check asks for while it
+    /// is awaited counts for it too.
+    #[must_use]
+    pub fn case(&self, id: &str) -> Tally {
+        self.cases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(id.to_owned())
+            .or_default()
+            .clone()
+    }
+
+    /// How many requests each cause has made, by its id. What nobody asked for is only in the total.
+    #[must_use]
+    pub fn causes(&self) -> BTreeMap<String, u64> {
+        self.cases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|(id, tally)| (id.clone(), tally.count().requests))
+            .collect()
+    }
+
+    /// Runs a future whose requests are counted for the cause of this id, too.
+    pub async fn count_as<T>(&self, id: &str, future: impl Future<Output = T>) -> T {
+        Self::count_for(self.case(id), future).await
+    }
+
     pub(crate) fn tally(&self) -> &Tally {
         &self.total
     }
@@ -83,6 +134,13 @@ impl Meter {
     /// Runs a future whose requests are counted for `cause`.
     pub async fn count_for<F: Future>(cause: Tally, future: F) -> F::Output {
         CAUSE.scope(cause, future).await
+    }
+
+    /// Notes what the current task asks for, whether or not that takes a request of its own.
+    pub(crate) fn note(asked: Asked) {
+        if let Some(cause) = Self::cause() {
+            cause.note(asked);
+        }
     }
 
     /// Who the current task's requests are counted for, if anybody.
@@ -133,4 +191,19 @@ where
         }
         self.inner.call(request)
     }
+}
+
+/// The same client, whose requests are counted for one cause and noted. For clients that are handed on: kube sends
+/// from a task of its own, where nobody knows who asked.
+#[must_use]
+pub fn counted(client: &Client, cause: &Tally) -> Client {
+    let (inner, cause) = (client.clone(), cause.clone());
+    let service = service_fn(move |mut request: Request<Body>| {
+        let asked = Asked::of(request.method(), &request.uri().to_string());
+        cause.note(asked);
+        request.extensions_mut().insert(cause.clone());
+        let inner = inner.clone();
+        async move { inner.send(request).await }
+    });
+    Client::new(service, client.default_namespace())
 }

@@ -9,7 +9,7 @@ use kube::{Client, client::Body};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, timeout};
 
-use super::{Meter, Tally};
+use super::{Asked, Meter, Tally};
 use crate::{pause::Pause, view::ReadError};
 
 /// Answers larger than this are refused rather than held in memory.
@@ -136,6 +136,7 @@ impl Reader {
         body: Option<Vec<u8>>,
         any_status: bool,
     ) -> Result<Raw, ReadError> {
+        Meter::note(Asked::of(&method, path));
         let deadline = Instant::now() + READ;
         let mut pause = Pause::new(Duration::from_millis(50), Duration::from_secs(5));
         let mut attempt = 1;

@@ -5,7 +5,7 @@
 use k8s_openapi::api::core::v1::Node;
 
 use crate::{
-    Answer, Check, Context, ask,
+    Answer, Check, Context, Need, ask, kinds,
     network::node_port,
     pre::{api, cluster, longhorn, monitoring, network, services, volumes},
     resources::{longhorn::Node as LonghornNode, node},
@@ -99,6 +99,13 @@ pub const CHECKS: &[Check] = &[
         id: "post::longhorn_csi",
         title: "Longhorn's volumes can be attached on every node that Longhorn knows.",
         requires: &["join::registered"],
+        // Which nodes Longhorn knows is asked besides.
+        needs: &[
+            Need::list(&kinds::NODES),
+            Need::list(&kinds::CSI_DRIVERS),
+            Need::list(&kinds::CSI_NODES),
+            Need::list(&kinds::LONGHORN_NODES),
+        ],
         ask: ask!(longhorn_csi),
         ..*before(longhorn::CHECKS, "pre::longhorn_csi")
     },
@@ -158,7 +165,7 @@ async fn known(cx: &Context) -> Result<Vec<String>, ReadError> {
     let scope = Scope::namespace(&cx.settings.longhorn.namespace);
     let nodes = cx
         .view
-        .list::<LonghornNode>(&crate::kinds::LONGHORN_NODES, scope)
+        .list::<LonghornNode>(&kinds::LONGHORN_NODES, scope)
         .await?;
     let mut names: Vec<String> = nodes.iter().map(|one| one.metadata.name.clone()).collect();
     if !names.iter().any(|name| name == cx.node()) {

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::{Inner, PAGE, ReadError, Scope, Slot, View, slot::Content};
 use crate::{
+    cluster::{Meter, counted},
     kinds::Kind,
     pause::{self, Pause},
 };
@@ -33,7 +34,12 @@ pub(super) fn begin(view: &View, kind: &'static Kind, scope: &Scope, slot: &Arc<
             kind,
             scope.clone(),
         );
-        tokio::spawn(task).abort_handle()
+        // What a watch costs is counted for whoever was the first to look.
+        match Meter::cause() {
+            Some(cause) => tokio::spawn(Meter::count_for(cause, task)),
+            None => tokio::spawn(task),
+        }
+        .abort_handle()
     });
 }
 
@@ -165,6 +171,10 @@ async fn resolve(
                     plural: kind.plural.into(),
                 };
                 let client = view.inner.reader.streaming();
+                let client = match Meter::cause() {
+                    Some(cause) => counted(&client, &cause),
+                    None => client,
+                };
                 let api = match &scope.namespace {
                     Some(namespace) => Api::namespaced_with(client, namespace, &resource),
                     None => Api::all_with(client, &resource),

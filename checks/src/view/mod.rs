@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use http::Method;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::{OnceCell, watch};
@@ -27,7 +28,7 @@ pub use error::ReadError;
 use slot::Slot;
 
 use crate::{
-    cluster::{Raw, Reader},
+    cluster::{Asked, Meter, Raw, Reader},
     kinds::Kind,
 };
 
@@ -73,6 +74,17 @@ impl Scope {
         self
     }
 
+    fn asked(&self, verb: &str, kind: &Kind, name: &str) -> Asked {
+        Asked {
+            verb: verb.to_owned(),
+            group: kind.group.to_owned(),
+            resource: kind.plural.to_owned(),
+            namespace: self.namespace.clone().unwrap_or_default(),
+            name: name.to_owned(),
+            path: false,
+        }
+    }
+
     /// Only those that a label selector selects.
     #[must_use]
     pub fn labels(mut self, selector: impl Into<String>) -> Self {
@@ -99,9 +111,9 @@ struct Inner {
 
 /// An answer that cannot be watched, and the generation in which it was asked for.
 #[derive(Default)]
-struct RawSlot(tokio::sync::Mutex<Option<Asked>>);
+struct RawSlot(tokio::sync::Mutex<Option<Answered>>);
 
-type Asked = (u64, Result<Arc<Raw>, ReadError>);
+type Answered = (u64, Result<Arc<Raw>, ReadError>);
 
 impl View {
     /// A view that lists a kind once and keeps the answer.
@@ -162,6 +174,14 @@ impl View {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
+        Meter::note(scope.asked("list", kind, ""));
+        self.listed(kind, scope).await
+    }
+
+    async fn listed<T>(&self, kind: &'static Kind, scope: Scope) -> Result<Arc<Vec<T>>, ReadError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
         let slot = self.slot(kind, &scope);
         if self.inner.live {
             live::begin(self, kind, &scope, &slot);
@@ -191,8 +211,9 @@ impl View {
             fields: Some(format!("metadata.name={name}")),
             labels: None,
         };
+        Meter::note(scope.asked("get", kind, name));
         let found = if self.inner.live {
-            self.list::<T>(kind, scope).await?
+            self.listed::<T>(kind, scope).await?
         } else {
             let slot = self.slot(kind, &scope);
             slot.load(self.single(kind, &scope, name)).await;
@@ -239,6 +260,7 @@ impl View {
     /// # Errors
     /// Forbidden, unreachable, timed out.
     pub async fn raw(&self, path: &str) -> Result<Arc<Raw>, ReadError> {
+        Meter::note(Asked::of(&Method::GET, path));
         let slot = Arc::clone(
             self.lock(&self.inner.raws)
                 .entry(path.to_owned())
@@ -290,6 +312,7 @@ impl View {
         path: &str,
         question: &Q,
     ) -> Result<A, ReadError> {
+        Meter::note(Asked::of(&Method::POST, path));
         self.inner.reader.review(path, question).await
     }
 

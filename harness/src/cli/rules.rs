@@ -23,7 +23,7 @@ impl Cli {
             ("--explain", self.explain.is_some()),
             ("--cleanup", self.cleanup),
             ("--sandbox-serve", self.sandbox_serve.is_some()),
-            ("--rbac", self.rbac && !self.rollback),
+            ("--rbac", self.rbac && !self.rollback && !self.cleanup),
             ("--completions", self.completions.is_some()),
             ("--man", self.man),
         ]
@@ -37,7 +37,7 @@ impl Cli {
         if self.dry_run && !matches!(only, "--rollback" | "--resume") {
             return Some(format!("--dry-run and {only} exclude each other"));
         }
-        if self.auto_fix && only != "--resume" {
+        if self.auto_fix && !matches!(only, "--resume" | "--rbac") {
             return Some(format!("--auto-fix and {only} exclude each other"));
         }
         None

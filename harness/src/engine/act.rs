@@ -9,14 +9,14 @@ use std::{
 
 use checks::{
     COMMON_REASONS,
-    cluster::{Meter, Tally},
+    cluster::{Meter, Tally, counted},
 };
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use phases::{Action, ActionContext, ActionError, Done};
+use phases::{Action, ActionContext, ActionError, Done, rollback};
 use reports::model::{Ended, Outcome};
 
-use super::ask::words;
+use super::ask::{UNDECLARED, undeclared, words};
 
 /// What came of an action.
 pub(super) struct Carried {
@@ -30,13 +30,24 @@ pub(super) struct Carried {
     pub(super) released: bool,
 }
 
+/// The same context, whose writing client counts for one cause, and the counter. Inside the runtime only.
+pub(super) fn counted_for(id: &str, cx: &ActionContext) -> (ActionContext, Tally) {
+    let tally = cx.checks.view.reader().meter().case(id);
+    let client = counted(&cx.client, &tally);
+    let cx = ActionContext {
+        client,
+        ..cx.clone()
+    };
+    (cx, tally)
+}
+
 /// Carries an action out and says what came of it.
 pub(super) async fn carry_out(action: &'static Action, cx: &ActionContext) -> Carried {
     let started = Timestamp::now();
     let begun = Instant::now();
-    let tally = Tally::default();
+    let (cx, tally) = &counted_for(action.id, cx);
     let applies = AtomicBool::new(false);
-    let work = Meter::count_for(tally.clone(), async {
+    let work = Meter::count_for(Tally::clone(tally), async {
         match action.act.probe(cx).await? {
             Some(done) => Ok(done),
             None if cx.stop.asked() => Err(ActionError::new(
@@ -67,7 +78,17 @@ pub(super) async fn carry_out(action: &'static Action, cx: &ActionContext) -> Ca
     };
     ended.started = started;
     ended.duration = SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
-    let released = action.act.is_temporary() && release(action, cx, &tally, &mut ended).await;
+    let released = action.act.is_temporary() && release(action, cx, tally, &mut ended).await;
+    let mut needs = action.needs.to_vec();
+    if rollback::find(action.id).is_some() {
+        needs.extend_from_slice(rollback::looks());
+    }
+    if let Some(what) = undeclared(action.id, tally, &needs, &cx.checks.settings)
+        && ended.outcome.satisfies()
+    {
+        // What was done stays done, and is recorded.
+        (ended.outcome, ended.reason, ended.message) = (Outcome::Error, UNDECLARED.into(), what);
+    }
     ended.requests = tally.count().requests;
     Carried {
         ended,

@@ -6,8 +6,9 @@ use std::{
 };
 
 use checks::{
-    Check, Context, Settings, Verdict,
+    Check, Context, Need, Settings, Verdict,
     cluster::{Meter, Tally},
+    rights,
 };
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp, Zoned};
@@ -22,7 +23,7 @@ const CHECK: Duration = Duration::from_secs(60);
 pub(super) async fn ask(check: &'static Check, cx: &Context, scripts: &Scripts) -> (Ended, bool) {
     let started = Timestamp::now();
     let begun = Instant::now();
-    let tally = Tally::default();
+    let tally = cx.view.reader().meter().case(check.id);
     // A script ends itself at its limit; ours is there for what holds that up.
     let limit = scripts.limit(check.id).map_or(CHECK, |limit| limit + CHECK);
     let question = async {
@@ -44,12 +45,37 @@ pub(super) async fn ask(check: &'static Check, cx: &Context, scripts: &Scripts) 
             format!("the check broke: {}", words(payload.as_ref())),
         ),
     };
+    let verdict = match undeclared(check.id, &tally, check.needs, &cx.settings) {
+        Some(what) => Verdict::error(UNDECLARED, what),
+        None => verdict,
+    };
     let hopeless = verdict.is_hopeless();
     let mut ended = judge(check, &cx.settings, verdict);
     ended.started = started;
     ended.duration = SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
     ended.requests = tally.count().requests;
     (ended, hopeless)
+}
+
+/// The reason of whoever asks for something that it does not declare.
+pub(super) const UNDECLARED: &str = "UndeclaredRight";
+
+/// What a check, an action or a fix has asked for and does not declare, as a sentence. Its rights would be wrong in
+/// `--rbac` and in `pre::permissions`, so it is an error in a debug build, which is what tests run; in a release build a
+/// person in the middle of a run only finds it in the log.
+pub(super) fn undeclared(
+    id: &str,
+    tally: &Tally,
+    needs: &[Need],
+    settings: &Settings,
+) -> Option<String> {
+    let undeclared = rights::undeclared(&tally.asked(), needs, settings);
+    if undeclared.is_empty() {
+        return None;
+    }
+    let what = undeclared.join("; ");
+    tracing::warn!("{id} asked for {what}, which it does not declare");
+    cfg!(debug_assertions).then(|| format!("asked for {what}, which it does not declare"))
 }
 
 /// What a verdict means: a check of severity W only ever warns.
@@ -154,12 +180,47 @@ pub(super) fn words(payload: &(dyn std::any::Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use checks::{Accepted, Criterion, Need, Reason, ask};
+    use checks::{Accepted, Criterion, Need, Reason, ask, kinds, view::Scope};
 
     use super::*;
 
     async fn never(_: &Context) -> checks::Answer {
         Ok(Verdict::pass(""))
+    }
+
+    async fn secretly_listing(cx: &Context) -> checks::Answer {
+        // Nobody answers; that it was asked for is what counts.
+        let pods = cx
+            .view
+            .list::<serde_json::Value>(&kinds::PODS, Scope::all());
+        let _ = tokio::time::timeout(Duration::from_millis(20), pods).await;
+        Ok(Verdict::pass(""))
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_what_it_does_not_declare_does_not_pass() {
+        const SECRETIVE: Check = Check {
+            ask: ask!(secretly_listing),
+            ..check(Severity::Fail)
+        };
+        static CHECKS: [Check; 2] = [
+            SECRETIVE,
+            Check {
+                id: "pre::y",
+                needs: &[Need::list(&kinds::PODS)],
+                ..SECRETIVE
+            },
+        ];
+        let cx = crate::testing::unserved().await;
+        let (secretive, _) = ask(&CHECKS[0], &cx, &Scripts::default()).await;
+        assert_eq!(secretive.reason, "UndeclaredRight");
+        assert!(
+            secretive.message.contains("asked for list pods"),
+            "{}",
+            secretive.message
+        );
+        let (honest, _) = ask(&CHECKS[1], &cx, &Scripts::default()).await;
+        assert_eq!(honest.outcome, Outcome::Pass);
     }
 
     const REASONS: &[Reason] = &[Reason::new("Broken", "mend {node}")];

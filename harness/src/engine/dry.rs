@@ -5,11 +5,7 @@
 
 use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Instant};
 
-use checks::{
-    Check,
-    cluster::{Meter, Tally},
-    view::View,
-};
+use checks::{Check, cluster::Meter, view::View};
 use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use phases::{
@@ -317,7 +313,7 @@ impl Run<'_> {
             (None, false) => PhaseState::Skipped,
         };
         self.recorder
-            .phase_ended(phase, state, error, self.requests() - before)?;
+            .phase_ended(phase, state, error, self.requests() - before, self.meter())?;
         Ok(Some(state))
     }
 
@@ -352,12 +348,14 @@ impl Run<'_> {
             Arc::clone(journal),
         );
         let (begun, started) = (Instant::now(), Timestamp::now());
-        let tally = Tally::default();
         // What the action builds on may be missing because it is only planned, or because a check says so already.
         let blocking = self.blocking(action);
         let missing = pending.is_lasting() || !blocking.is_empty();
-        let looking = Meter::count_for(tally.clone(), look(action, &cx, missing));
-        let looked = self.handle.block_on(looking);
+        let (looked, tally) = self.handle.block_on(async {
+            let (cx, tally) = act::counted_for(action.id, &cx);
+            let looking = Meter::count_for(tally.clone(), look(action, &cx, missing));
+            (looking.await, tally)
+        });
         let mut ended = match looked {
             Planned::Already(done) => act::through(action, &cx, done).0,
             Planned::Fails(error) => act::failed(action, &cx, error),
@@ -373,6 +371,11 @@ impl Run<'_> {
         ended.started = started;
         ended.duration = SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
         ended.requests = tally.count().requests;
+        let settings = &self.world.settings;
+        if let Some(what) = ask::undeclared(action.id, &tally, action.needs, settings) {
+            (ended.outcome, ended.reason, ended.message) =
+                (Outcome::Error, ask::UNDECLARED.into(), what);
+        }
         let already = ended.outcome.satisfies();
         self.recorder.unasked(action.id, ended);
         already

@@ -36,9 +36,12 @@ pub(super) fn log(options: &Options, folder: &LogFolder, mode: Mode) -> Result<L
 pub(super) fn finish(run: &Run<'_>, exit: Exit) -> Result<Report, Halt> {
     // Whoever pressed Ctrl-C does not wait for a server that does not answer.
     let limit = Duration::from_secs(if exit == Exit::Interrupted { 2 } else { 20 });
-    let tables = run.handle.block_on(state::look(&run.snapshot(), limit));
+    let tables = run.on_account_of(
+        "the cluster at the end",
+        state::look(&run.snapshot(), limit),
+    );
     run.recorder.update(|report| report.state = Some(tables))?;
-    run.recorder.finish(exit)?;
+    run.recorder.finish(exit, run.meter())?;
     Ok(run.recorder.report())
 }
 

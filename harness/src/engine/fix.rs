@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use checks::{Check, Context};
+use checks::{Check, Context, Need, Place, Spot, kinds};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::ListParams};
@@ -17,7 +17,7 @@ use reports::{
 };
 use tokio::time::Instant;
 
-use super::ordered::Run;
+use super::{ask, ordered::Run};
 use crate::{
     cleanup,
     event::Event,
@@ -27,6 +27,19 @@ use crate::{
 
 /// Objects that earlier runs of this program left behind, as a fix without a check.
 pub(super) const LEFTOVERS: &str = "fix::leftovers";
+
+/// The rights of all fixes, each with the fix.
+pub(crate) fn needs() -> Vec<(&'static str, Need)> {
+    let declared = fixes::ALL
+        .iter()
+        .flat_map(|fix| fix.needs.iter().map(|need| (fix.id, *need)));
+    // Whether a run about another node is going on is asked of its Lease.
+    let leases = Need::list(&kinds::LEASES).at(Place::In(Spot::Lock));
+    let leftovers = cleanup::NEEDS.iter().copied().chain([leases]);
+    declared
+        .chain(leftovers.map(|need| (LEFTOVERS, need)))
+        .collect()
+}
 
 /// A reason of a check that a fix mends.
 struct Broken {
@@ -98,7 +111,7 @@ impl Run<'_> {
             if self.stop.asked() {
                 return Ok(());
             }
-            let cx = self.action_context(live, deadline, self.recorder.clone());
+            let cx = self.mending_context(&one, live, deadline, self.recorder.clone());
             if let Some(facts) = self.mend_one(&one, &cx, &records)? {
                 mended.push((one, facts));
             }
@@ -147,7 +160,8 @@ impl Run<'_> {
         records: &[ActionRecord],
     ) -> Result<Option<Vec<String>>, Halt> {
         let look = Look { cx, records };
-        let changes = match self.handle.block_on(one.fix.look(&look)) {
+        let id = one.fix.id;
+        let changes = match self.on_account_of(id, one.fix.look(&look)) {
             Ok(changes) if changes.is_empty() => return Ok(None),
             Ok(changes) => changes,
             Err(error) => {
@@ -163,12 +177,37 @@ impl Run<'_> {
         });
         self.record(one.fix.id, one.check.id, &facts)?;
         for change in &changes {
-            if let Err(error) = self.handle.block_on(fixes::send(cx, change)) {
-                self.not_mended(one.fix.id, one.check.id, &error);
+            if let Err(error) = self.on_account_of(id, fixes::send(cx, change)) {
+                self.not_mended(id, one.check.id, &error);
                 return Ok(None);
             }
         }
+        if let Some(error) = self.undeclared(one.fix) {
+            self.not_mended(id, one.check.id, &error);
+            return Ok(None);
+        }
         Ok(Some(facts))
+    }
+
+    /// As an action has it, with the writing client counted for the fix.
+    fn mending_context(
+        &self,
+        one: &Broken,
+        live: &Context,
+        deadline: Instant,
+        journal: Arc<dyn Journal>,
+    ) -> ActionContext {
+        ActionContext {
+            client: self.client_of(one.fix.id),
+            ..self.action_context(live, deadline, journal)
+        }
+    }
+
+    /// What a fix has asked for and does not declare.
+    fn undeclared(&self, fix: &Fix) -> Option<ActionError> {
+        let tally = self.meter().case(fix.id);
+        ask::undeclared(fix.id, &tally, fix.needs, &self.world.settings)
+            .map(|what| ActionError::new(ask::UNDECLARED, what))
     }
 
     fn not_mended(&self, fix: &str, check: &str, error: &ActionError) {
@@ -247,12 +286,13 @@ impl Run<'_> {
         }
         let records = self.own_records();
         for one in broken {
-            let cx = self.action_context(&self.snapshot(), Instant::now(), Arc::clone(journal));
+            let journal = Arc::clone(journal);
+            let cx = self.mending_context(&one, &self.snapshot(), Instant::now(), journal);
             let look = Look {
                 cx: &cx,
                 records: &records,
             };
-            let parts = self.handle.block_on(async {
+            let parts = self.on_account_of(one.fix.id, async {
                 let mut parts = Vec::new();
                 for change in one.fix.look(&look).await? {
                     let answer = fixes::try_out(&cx, &change).await?;
@@ -260,6 +300,10 @@ impl Run<'_> {
                 }
                 Ok(parts)
             });
+            let parts = match self.undeclared(one.fix) {
+                Some(error) => Err(error),
+                None => parts,
+            };
             match parts {
                 Ok(parts) if parts.is_empty() => {}
                 Ok(parts) => self.recorder.tell(&Event::Mends {
@@ -274,13 +318,13 @@ impl Run<'_> {
 
     /// Removes what earlier runs left in the cluster, found as `--cleanup` finds it; nothing of this run is there yet.
     pub(super) fn leftovers(&self) -> Result<(), Halt> {
-        let client = self.world.client.clone();
+        let client = self.client_of(LEFTOVERS);
         let namespace = &self.world.settings.probe.namespace;
         let found = self.handle.block_on(cleanup::find(&client, namespace))?;
         if found.is_empty() {
             return Ok(());
         }
-        if let Err(why) = self.handle.block_on(self.nobody_else()) {
+        if let Err(why) = self.on_account_of(LEFTOVERS, self.nobody_else()) {
             let text = format!(
                 "{LEFTOVERS}: {} left alone: {why}",
                 count(found.len(), "object")
@@ -355,7 +399,7 @@ impl Run<'_> {
     /// Whether no run about another node is going on, which may be using what looks left over.
     async fn nobody_else(&self) -> Result<(), String> {
         let namespace = &self.world.settings.lock.namespace;
-        let leases: Api<Lease> = Api::namespaced(self.world.client.clone(), namespace);
+        let leases: Api<Lease> = Api::namespaced(self.client_of(LEFTOVERS), namespace);
         let all = leases
             .list(&ListParams::default())
             .await

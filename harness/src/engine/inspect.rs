@@ -77,8 +77,13 @@ impl Run<'_> {
             } else {
                 PhaseState::Completed
             };
-            self.recorder
-                .phase_ended(phase, state, error, self.requests() - before)?;
+            self.recorder.phase_ended(
+                phase,
+                state,
+                error,
+                self.requests() - before,
+                self.meter(),
+            )?;
         }
         Ok(if failed { Exit::Failed } else { Exit::Passed })
     }

@@ -39,6 +39,7 @@ use reports::{
 };
 use tokio::runtime::Runtime;
 
+pub(crate) use self::fix::needs as fix_needs;
 use self::{logbook::Logbook, ordered::Run, recorder::Recorder, start::World};
 use crate::{
     event::{Event, Sink},
@@ -183,7 +184,7 @@ fn inspect(
         lease: None,
     };
     let exit = warned(options, &recorder, run.inspect(wait)?);
-    recorder.finish(exit)?;
+    recorder.finish(exit, run.meter())?;
     let report = recorder.report();
     let markdown = match (&options.markdown, options.report) {
         (Some(path), _) => Some(path.clone()),
@@ -394,6 +395,8 @@ fn new_report(id: &str, mode: Mode, world: &World) -> Report {
         phases: recorder::phases(&world.settings),
         steps: Vec::new(),
         actions: Vec::new(),
+        requests: 0,
+        other_requests: std::collections::BTreeMap::new(),
         state: None,
     }
 }

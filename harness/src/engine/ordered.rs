@@ -2,7 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use checks::{Check, Context, catalogue, view::View};
+use checks::{
+    Check, Context, catalogue,
+    cluster::{Meter, counted},
+    view::View,
+};
+use kube::Client;
 use phases::{
     Action, ActionContext, Journal, Stop, actions,
     lease::Lease,
@@ -99,7 +104,7 @@ impl Run<'_> {
             PhaseState::Skipped
         };
         self.recorder
-            .phase_ended(phase, state, error, self.requests() - before)?;
+            .phase_ended(phase, state, error, self.requests() - before, self.meter())?;
         Ok(state)
     }
 
@@ -132,7 +137,7 @@ impl Run<'_> {
             .unwrap_or_default();
         let deadline = Instant::now() + limit;
         let asked = self.snapshot();
-        let advised = self.handle.block_on(async {
+        let advised = self.on_account_of("advice", async {
             tokio::select! {
                 advised = actions::advice(phase, &asked) => advised,
                 () = self.stop.wait() => None,
@@ -179,7 +184,7 @@ impl Run<'_> {
             PhaseState::Completed
         };
         self.recorder
-            .phase_ended(phase, state, error, self.requests() - before)?;
+            .phase_ended(phase, state, error, self.requests() - before, self.meter())?;
         Ok(state)
     }
 
@@ -363,9 +368,10 @@ impl Run<'_> {
         if !dry::is_lasting(action) {
             return true;
         }
-        let so = self.handle.block_on(async {
+        let so = self.on_account_of(action.id, async {
+            let (cx, _) = act::counted_for(action.id, cx);
             tokio::select! {
-                probed = action.act.probe(cx) => matches!(probed, Ok(Some(_))),
+                probed = action.act.probe(&cx) => matches!(probed, Ok(Some(_))),
                 () = self.stop.wait() => true,
             }
         });
@@ -465,8 +471,9 @@ impl Run<'_> {
             return;
         }
         let namespace = &self.world.settings.probe.namespace;
-        let work = phases::temporary::leave(&self.world.client, namespace, &self.run);
-        match self.handle.block_on(work) {
+        let client = self.client_of("the end");
+        let work = phases::temporary::leave(&client, namespace, &self.run);
+        match self.on_account_of("the end", work) {
             Ok(removed) => {
                 // Whatever could not be removed at the time is gone now.
                 let gone = self.recorder.update(|report| {
@@ -487,7 +494,23 @@ impl Run<'_> {
     }
 
     pub(super) fn requests(&self) -> u64 {
-        self.world.connection.meter().total().requests
+        self.meter().total().requests
+    }
+
+    pub(super) fn meter(&self) -> &Meter {
+        self.world.connection.meter()
+    }
+
+    /// Does something whose requests count for a cause: a check, an action, or what else asks and is none of both.
+    pub(super) fn on_account_of<T>(&self, cause: &str, work: impl Future<Output = T>) -> T {
+        self.handle.block_on(self.meter().count_as(cause, work))
+    }
+
+    /// The writing client, counted for a cause.
+    pub(super) fn client_of(&self, cause: &str) -> Client {
+        // A client begins a task of its own.
+        let _entered = self.handle.enter();
+        counted(&self.world.client, &self.meter().case(cause))
     }
 
     pub(super) fn manner(&self) -> Manner {

@@ -1,11 +1,12 @@
 //! Where a run is written down: the report on the disk first, then whoever watches.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
-use checks::{Check, Settings};
+use checks::{Check, Settings, cluster::Meter};
 use jiff::Timestamp;
 use phases::{
     Action, ActionError, Journal,
@@ -33,12 +34,18 @@ pub(super) struct Recorder {
     /// The first error of a write that nobody could be told of at the time; the run stops at the next step.
     broken: Mutex<Option<String>>,
     begun: Mutex<Option<Instant>>,
+    /// When this start of the program began, and what earlier ones have asked of the cluster.
+    since: Timestamp,
+    asked: (u64, BTreeMap<String, u64>),
 }
 
 impl Recorder {
     pub(super) fn new(store: Store, sink: Arc<dyn Sink>) -> Self {
+        let report = store.snapshot();
         Self {
             store,
+            since: Timestamp::now(),
+            asked: (report.requests, report.other_requests),
             sink,
             broken: Mutex::default(),
             begun: Mutex::default(),
@@ -109,8 +116,10 @@ impl Recorder {
         state: PhaseState,
         error: Option<String>,
         requests: u64,
+        meter: &Meter,
     ) -> Result<(), Halt> {
         self.update(|report| {
+            self.count(report, meter);
             if let Some(one) = report.phase_mut(phase) {
                 one.state = state;
                 one.finished = (state != PhaseState::InProgress).then(Timestamp::now);
@@ -295,11 +304,34 @@ impl Recorder {
     }
 
     /// The end of the run, with everything gathered on the disk.
-    pub(super) fn finish(&self, exit: Exit) -> Result<(), Halt> {
+    pub(super) fn finish(&self, exit: Exit, meter: &Meter) -> Result<(), Halt> {
         self.update(|report| {
             report.finished = Some(Timestamp::now());
             report.exit_code = Some(exit.code());
+            self.count(report, meter);
         })
+    }
+
+    /// What this start has asked of the cluster: for each case that ended in it, for whatever else asked, and in all.
+    fn count(&self, report: &mut Report, meter: &Meter) {
+        let (total, causes) = (meter.total().requests, meter.causes());
+        let (before, mut others) = self.asked.clone();
+        let nobody = total.saturating_sub(causes.values().sum());
+        for (cause, requests) in causes {
+            match report.case_mut(&cause).map(|case| &mut case.progress) {
+                // A watch that a case began goes on after its end.
+                Some(Progress::Done(ended)) if ended.started >= self.since => {
+                    ended.requests = requests;
+                }
+                _ if requests > 0 => *others.entry(cause).or_default() += requests,
+                _ => {}
+            }
+        }
+        if nobody > 0 {
+            *others.entry("nobody".to_owned()).or_default() += nobody;
+        }
+        report.requests = before + total;
+        report.other_requests = others;
     }
 }
 

@@ -45,6 +45,9 @@ use crate::{
     term,
 };
 
+/// What the requests of looking count for.
+const FORECAST: &str = "what a rollback would do";
+
 /// What the folders say of the node, and where it was read.
 struct Record {
     report: Report,
@@ -243,7 +246,9 @@ pub(super) fn rehearse(
         )]));
     }
     let mut plan = found.plan;
-    let answers = runtime.block_on(rollback::evictions(&look.context(&report)));
+    let meter = world.connection.meter();
+    let cx = look.context(&report);
+    let answers = runtime.block_on(meter.count_as(FORECAST, rollback::evictions(&cx)));
     if !answers.is_empty() {
         plan.push(("the server's answers to the evictions".to_owned(), answers));
     }
@@ -344,7 +349,8 @@ impl Looking<'_> {
     fn forecast(&self, report: &Report, sink: &dyn Sink) -> Result<Found, Halt> {
         let cx = self.context(report);
         let looking = super::found(async { Ok(self.look(&cx).await) }, sink, &self.stop);
-        let found = self.runtime.block_on(looking)?;
+        let meter = self.world.connection.meter();
+        let found = self.runtime.block_on(meter.count_as(FORECAST, looking))?;
         found.map_err(|error| {
             let hint = error
                 .hint
@@ -424,12 +430,13 @@ pub(super) fn outlook(
 ) -> Option<String> {
     let cx = context_of(options, world, report, stop);
     let limit = Duration::from_secs(5);
-    let asked = runtime.block_on(async {
+    let meter = world.connection.meter();
+    let asked = runtime.block_on(meter.count_as(FORECAST, async {
         tokio::select! {
             forecast = tokio::time::timeout(limit, Forecast::read(&cx.checks)) => forecast.ok(),
             () = stop.wait() => None,
         }
-    });
+    }));
     Some(asked?.ok()?.in_short())
 }
 
@@ -629,7 +636,8 @@ impl Run<'_> {
         }
         self.recorder.step_begun(action)?;
         let cx = self.step_context(action);
-        let advised = self.handle.block_on(async {
+        let advised = self.on_account_of(action.id, async {
+            let (cx, _) = act::counted_for(action.id, &cx);
             match (
                 rollback::advice(action.id, &cx),
                 action.act.probe(&cx).await,
@@ -691,9 +699,9 @@ impl Run<'_> {
         words.extend(stopped);
         let cx = context_of(self.options, self.world, &report, &self.stop);
         let limit = Duration::from_secs(5);
-        let left = self
-            .handle
-            .block_on(async { tokio::time::timeout(limit, rollback::left_behind(&cx)).await });
+        let left = self.handle.block_on(self.meter().count_as(FORECAST, async {
+            tokio::time::timeout(limit, rollback::left_behind(&cx)).await
+        }));
         match left {
             Ok(Ok(left)) if left.is_empty() => words.push("nothing is left half done".to_owned()),
             Ok(Ok(left)) => words.extend(left.into_iter().map(|one| format!("left as it is: {one}"))),

@@ -78,9 +78,8 @@ pub(super) async fn settle(
 mod tests {
     use std::time::Duration;
 
-    use checks::{Criterion, Need, Settings, ask, cluster::Connection, view::View};
+    use checks::{Criterion, Need, ask};
     use phases::{Stopper, wait::Waiting};
-    use reports::model::Mode;
 
     use super::*;
     use crate::testing;
@@ -108,21 +107,8 @@ mod tests {
         fn waited(&self) {}
     }
 
-    /// A cluster that nobody serves.
     async fn context() -> Context {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("kubeconfig");
-        let text = "{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: \
-                    'http://127.0.0.1:9'}}], users: [{name: a, user: {}}], contexts: [{name: a, context: {cluster: a, \
-                    user: a}}]}";
-        std::fs::write(&file, text).unwrap();
-        let connection = Connection::open(Some(&file), None, "r").await.unwrap();
-        Context {
-            view: View::live(connection.reader().unwrap()),
-            settings: Arc::new(Settings::default()),
-            repository: None,
-            report: Arc::new(testing::report(Mode::Onboard)),
-        }
+        testing::unserved().await
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use checks::{
     cluster::{Connection, Reader},
     git::{Environment, Repository},
     kinds,
+    rights::EVERY_RUN,
     view::{Scope, View},
 };
 use k8s_openapi::api::core::v1::Node;
@@ -46,9 +47,12 @@ pub(super) async fn find(options: &Options, run: &str) -> Result<World, Halt> {
         .map_err(|error| Halt::cannot_start(error.to_string(), error.hint()))?;
     let connect =
         |error: checks::cluster::ConnectError| Halt::cannot_start(error.to_string(), error.hint());
-    let mut cluster = connection.identify().await.map_err(connect)?;
-    cluster.sandbox = options.sandbox.is_some();
     let reader = connection.reader().map_err(connect)?;
+    let first = View::snapshot(reader.clone());
+    let meter = connection.meter();
+    let identified = meter.count_as(EVERY_RUN, connection.identify_in(&first));
+    let mut cluster = identified.await.map_err(connect)?;
+    cluster.sandbox = options.sandbox.is_some();
     let permit = if options.dry_run {
         Permit::dry_run()
     } else {
@@ -56,8 +60,8 @@ pub(super) async fn find(options: &Options, run: &str) -> Result<World, Halt> {
     };
     let client = phases::writer(&connection, &permit).map_err(connect)?;
     let (repository, identity) = repository(options)?;
-    let first = View::snapshot(reader.clone());
-    let settings = Arc::new(settings(options, &first).await);
+    let settings = meter.count_as(EVERY_RUN, settings(options, &first));
+    let settings = Arc::new(settings.await);
     Ok(World {
         cluster,
         connection,

@@ -240,6 +240,7 @@ pub static ACTIONS: &[Action] = &[
         &[
             Need::list(&LONGHORN_NODES),
             Need::verb("delete", &LONGHORN_NODES),
+            Need::get(&LONGHORN_REPLICAS),
             Need::verb("delete", &LONGHORN_REPLICAS),
         ],
         &[
@@ -326,9 +327,10 @@ pub static ACTIONS: &[Action] = &[
         "A cluster whose Flux is left suspended drifts away from git.",
         &[
             Need::list(&KUSTOMIZATIONS),
+            Need::get(&KUSTOMIZATIONS),
             Need::verb("watch", &KUSTOMIZATIONS),
             Need::verb("patch", &KUSTOMIZATIONS),
-            Need::verb("watch", &GIT_REPOSITORIES),
+            Need::get(&GIT_REPOSITORIES),
             Need::verb("patch", &GIT_REPOSITORIES),
         ],
         &[
@@ -374,6 +376,12 @@ pub static ACTIONS: &[Action] = &[
 
 /// The step that only looks back; whether there was anything to undo is said by the others.
 pub const VERIFY: &str = "rollback::verify_volumes";
+
+/// What the forecast reads, which every step may look at again.
+#[must_use]
+pub const fn looks() -> &'static [Need] {
+    &LOOK
+}
 
 /// Everything that the forecast and the steps read and change.
 pub fn needs() -> impl Iterator<Item = &'static Need> {

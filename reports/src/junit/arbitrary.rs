@@ -91,7 +91,9 @@ prop_compose! {
         state in proptest::sample::select(&[PhaseState::Failed, PhaseState::Skipped, PhaseState::InProgress][..]),
         actions in proptest::collection::vec(any_action(), 0..3),
         table in proptest::option::of(proptest::collection::vec(any_text(), 0..3)),
-        repository in any::<bool>(),
+        (repository, requests, others) in (
+            any::<bool>(), any::<u64>(), proptest::collection::btree_map(any_text(), any::<u64>(), 0..3),
+        ),
         steps in proptest::collection::vec((any_text(), any_progress()), 0..3),
     ) -> Report {
         let mut report = blank();
@@ -109,6 +111,7 @@ prop_compose! {
         }).collect();
         report.steps = steps.into_iter().map(|(id, progress)| case(&id, progress)).collect();
         report.actions = actions;
+        (report.requests, report.other_requests) = (requests, others);
         report.state = table.map(|row| ClusterState {
             tables: vec![Table { title: row.concat(), columns: row.clone(), rows: vec![row] }],
         });

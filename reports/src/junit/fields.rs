@@ -34,6 +34,8 @@ pub(super) fn of_report(report: &Report) -> Result<Properties, JunitError> {
     out.maybe("finished", report.finished);
     out.maybe("exit_code", report.exit_code);
     out.say("resumed", report.resumed);
+    out.say("requests", report.requests);
+    out.json("requests.other", &report.other_requests)?;
     for (number, action) in report.actions.iter().enumerate() {
         out.json(&format!("action.{}", number + 1), action)?;
     }

@@ -126,6 +126,13 @@ fn report(root: &Node, from: &Properties<'_>) -> Result<Report, JunitError> {
             .map(|node| case(build::ROLLBACK, node))
             .collect::<Result<_, _>>()?,
         actions,
+        // Reports of earlier versions have neither.
+        requests: from.maybe("requests", "a number")?.unwrap_or_default(),
+        other_requests: from
+            .get("requests.other")
+            .map(|_| from.json("requests.other"))
+            .transpose()?
+            .unwrap_or_default(),
         state: from.get("state").map(|_| from.json("state")).transpose()?,
     })
 }

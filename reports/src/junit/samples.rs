@@ -77,6 +77,8 @@ pub(crate) fn blank() -> Report {
         phases: Phase::ALL.into_iter().map(phase).collect(),
         steps: Vec::new(),
         actions: Vec::new(),
+        requests: 0,
+        other_requests: std::collections::BTreeMap::new(),
         state: None,
     }
 }
@@ -86,6 +88,7 @@ pub(crate) fn stopped() -> Report {
     let mut report = blank();
     report.finished = Some(at(200));
     report.exit_code = Some(1);
+    report.requests = 93;
     for (phase, from, to) in [
         (Phase::PreValidation, 0, 1),
         (Phase::GitopsActivation, 1, 5),

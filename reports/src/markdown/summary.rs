@@ -217,11 +217,18 @@ pub(super) fn ended<'a>(report: &'a Report, outcomes: &[Outcome]) -> Vec<(&'a st
 /// Where and when.
 pub(super) fn environment(out: &mut String, report: &Report) {
     let cluster = &report.cluster;
-    let requests: u64 = report
-        .phases
+    let mut requests = report.requests.to_string();
+    let others: Vec<String> = report
+        .other_requests
         .iter()
-        .map(|phase| phase.requests)
-        .fold(0, u64::saturating_add);
+        .map(|(cause, number)| format!("{cause} {number}"))
+        .collect();
+    if !others.is_empty() {
+        requests.push_str(&format!(
+            "; of these for no check or action: {}",
+            others.join(", ")
+        ));
+    }
     let mut rows = vec![
         ("run", format!("{} ({})", report.run, report.mode.name())),
         ("harness", report.tool.clone()),
@@ -251,7 +258,7 @@ pub(super) fn environment(out: &mut String, report: &Report) {
                 "time",
             ),
         ),
-        ("requests", requests.to_string()),
+        ("requests", requests),
     ];
     if let Some(finished) = report.finished {
         let took: SignedDuration = finished.duration_since(report.started);

@@ -51,6 +51,12 @@ pub struct Report {
     pub steps: Vec<Case>,
     /// What was changed, in order of the change: the journal that resume and rollback read.
     pub actions: Vec<ActionRecord>,
+    /// Requests sent to the API server in all, retries and earlier starts included, as of the last phase that ended.
+    #[serde(default)]
+    pub requests: u64,
+    /// Those of them that were sent for no case that ended: by what asked, such as `the lock`.
+    #[serde(default)]
+    pub other_requests: BTreeMap<String, u64>,
     /// The cluster as last seen, for people; see [`ClusterState`].
     pub state: Option<ClusterState>,
 }

@@ -58,6 +58,13 @@ impl Engine {
         engine
     }
 
+    /// A world in which nothing moves by itself: what is there can be asked for.
+    pub(crate) fn still() -> Self {
+        Self {
+            tasks: JoinSet::new(),
+        }
+    }
+
     /// Starts what a real control plane has by itself.
     pub(crate) fn add_controllers(&mut self, shared: &Arc<Shared>, client: &Client) {
         self.add(shared, client, Controllers);

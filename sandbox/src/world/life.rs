@@ -19,6 +19,7 @@ use super::{
     backend::Behind,
     begin,
     cast::{Cast, K3S_VERSION, Pace},
+    crowd,
     engine::{Engine, Shared},
     fate::Fate,
     git::Places,
@@ -77,10 +78,13 @@ impl World {
         }
         let store = folder.file("source.git");
         let places = Places::of(&folder.dir);
-        let (cast, secrets, objects) = match found(&folder)? {
+        let (cast, secrets, mut objects) = match found(&folder)? {
             Some(found) => found,
             None => fresh(&folder, options, &places, &store).await?,
         };
+        if let Some(crowd) = options.crowd {
+            crowd::add(&mut objects, &cast, crowd);
+        }
         folder
             .write_json(
                 "sandbox.json",
@@ -122,8 +126,13 @@ impl World {
         let objects = server.store().dump().into_iter();
         objects.for_each(|object| shared.mirror.put(object));
         let seen = kinds::ALL.iter().map(|res| (*res, revision.clone()));
-        let mut engine = Engine::start(&shared, &client, store, seen.collect());
-        engine.add_controllers(&shared, &client);
+        let mut engine = if options.crowd.is_some() {
+            Engine::still()
+        } else {
+            let mut engine = Engine::start(&shared, &client, store, seen.collect());
+            engine.add_controllers(&shared, &client);
+            engine
+        };
 
         let mut names = folder.names("faults");
         names.extend(options.faults.iter().cloned());

@@ -7,6 +7,7 @@ mod backend;
 mod begin;
 mod cast;
 mod controllers;
+mod crowd;
 mod engine;
 mod events;
 mod fate;
