@@ -236,6 +236,8 @@ impl TestEnvironment {
             .env("TMPDIR", self.root())
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("LANG", "C.UTF-8")
+            // What asks for something that it does not declare fails.
+            .env("ONBOARDING_STRICT_RIGHTS", "1")
             .envs(&self.variables);
         command
     }

@@ -60,9 +60,12 @@ pub(super) async fn ask(check: &'static Check, cx: &Context, scripts: &Scripts) 
 /// The reason of whoever asks for something that it does not declare.
 pub(super) const UNDECLARED: &str = "UndeclaredRight";
 
+/// Set by the tests, to any value: see [`undeclared`].
+const STRICT: &str = "ONBOARDING_STRICT_RIGHTS";
+
 /// What a check, an action or a fix has asked for and does not declare, as a sentence. Its rights would be wrong in
-/// `--rbac` and in `pre::permissions`, so it is an error in a debug build, which is what tests run; in a release build a
-/// person in the middle of a run only finds it in the log.
+/// `--rbac` and in `pre::permissions`, so it is an error in every test. A person in the middle of a run, who was allowed
+/// to ask for it after all, only finds it in the log.
 pub(super) fn undeclared(
     id: &str,
     tally: &Tally,
@@ -75,7 +78,8 @@ pub(super) fn undeclared(
     }
     let what = undeclared.join("; ");
     tracing::warn!("{id} asked for {what}, which it does not declare");
-    cfg!(debug_assertions).then(|| format!("asked for {what}, which it does not declare"))
+    let strict = cfg!(test) || std::env::var_os(STRICT).is_some();
+    strict.then(|| format!("asked for {what}, which it does not declare"))
 }
 
 /// What a verdict means: a check of severity W only ever warns.
