@@ -20,6 +20,10 @@ test:
 nextest:
     cargo nextest run --workspace
 
+# What a run costs on 1,000 nodes and 20,000 pods: docs/performance.md.
+bench:
+    cargo test -p tests --test runner performance -- --ignored --nocapture
+
 # Onboard k3s2 into the embedded cluster.
 demo:
     cargo run -p harness -- --sandbox --report
