@@ -101,7 +101,7 @@ pub const CHECKS: &[Check] = &[
         reasons: &[
             Reason::new(
                 "Interrupted",
-                "see what happened to each: kubectl -n NAMESPACE describe pod NAME; kubectl logs --previous",
+                "see what happened to each: kubectl -n NAMESPACE describe pod NAME; kubectl logs --previous; a resume finds the same, --fresh compares with what is there now",
             ),
             Reason::new(
                 "NothingRanBefore",

@@ -32,14 +32,14 @@ const TRIES: usize = 15;
 const STORAGE: &str = "/apis/longhorn.io/v1beta2/namespaces/longhorn-system";
 const KUSTOMIZATION: &str = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/infrastructure-storage";
 
-/// What comes and goes. Each of them ends by itself when it is switched off.
+/// What comes and goes. Each of them ends by itself when it is switched off, and leaves nothing that a resume would have
+/// to hold against the cluster: CoreDNS that was down since `pre` stays an interruption (`post::workloads_uninterrupted`).
 const FAULTS: &[&str] = &[
     "push-refused",
     "git-remote-unreachable",
     "flux-source-unreachable",
     "node-never-registers",
     "node-not-ready",
-    "coredns-down",
     "longhorn-disk-not-ready",
     "longhorn-manager-crashing-on-node",
     "longhorn-eviction-stuck",
