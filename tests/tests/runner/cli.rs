@@ -409,7 +409,7 @@ fn the_first_line_stands_there_within_a_tenth_of_a_second() {
         let mut soonest = Duration::MAX;
         let mut said = String::new();
         // A machine that is busy with other tests is slow by itself.
-        for _ in 0..20 {
+        for _ in 0..60 {
             let begun = Instant::now();
             let mut run = world.spawn(&[what, &["--kubeconfig", &kubeconfig]].concat());
             run.until("its first line", |run| !run.said().is_empty());
