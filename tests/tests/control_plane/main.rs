@@ -28,6 +28,9 @@ mod interrupted;
 mod kubectl;
 mod life;
 mod pre;
+#[path = "../runner/rights.rs"]
+#[allow(dead_code, reason = "what only tests of the sandbox use")]
+mod rights;
 #[path = "../runner/rollback.rs"]
 #[allow(dead_code, reason = "what only tests of the sandbox use")]
 mod rollback;
@@ -88,6 +91,7 @@ const ON_BOTH: &[(&str, Bodies)] = &[
     ("fixes", fixes::ON_BOTH),
     ("stories", stories::ON_BOTH),
     ("interrupted", interrupted::ON_BOTH),
+    ("rights", rights::ON_BOTH),
     ("rollback", rollback::ON_BOTH),
     ("rollback", rollback_budgets::ON_BOTH),
     (
