@@ -12,10 +12,9 @@ use kube::{
     api::{ApiResource, DynamicObject},
     runtime::{WatchStreamExt, utils::Backoff, watcher},
 };
-use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Inner, PAGE, ReadError, Scope, Slot, View, slot::Content};
+use super::{Inner, Object, PAGE, ReadError, Scope, Slot, View, slot::Content};
 use crate::{
     cluster::{Meter, counted},
     kinds::Kind,
@@ -59,8 +58,8 @@ async fn follow(inner: Weak<Inner>, weak: Weak<Slot>, kind: &'static Kind, scope
         config = config.labels(labels);
     }
     let mut events = watcher(api, config).backoff(pauses).boxed();
-    let mut objects: BTreeMap<(String, String), Value> = BTreeMap::new();
-    let mut coming: BTreeMap<(String, String), Value> = BTreeMap::new();
+    let mut objects: BTreeMap<(String, String), Object> = BTreeMap::new();
+    let mut coming: BTreeMap<(String, String), Object> = BTreeMap::new();
     let mut number = 0;
     while let Some(event) = events.next().await {
         let Some(slot) = weak.upgrade() else { return };
@@ -70,7 +69,7 @@ async fn follow(inner: Weak<Inner>, weak: Weak<Slot>, kind: &'static Kind, scope
                 false
             }
             Ok(watcher::Event::InitApply(object)) => {
-                coming.insert(key(&object), value(&object));
+                coming.insert(key(&object), Object::watched(&object));
                 false
             }
             Ok(watcher::Event::InitDone) => {
@@ -78,7 +77,7 @@ async fn follow(inner: Weak<Inner>, weak: Weak<Slot>, kind: &'static Kind, scope
                 true
             }
             Ok(watcher::Event::Apply(object)) => {
-                objects.insert(key(&object), value(&object));
+                objects.insert(key(&object), Object::watched(&object));
                 true
             }
             Ok(watcher::Event::Delete(object)) => {
@@ -202,10 +201,6 @@ fn key(object: &DynamicObject) -> (String, String) {
     )
 }
 
-fn value(object: &DynamicObject) -> Value {
-    serde_json::to_value(object).unwrap_or_default()
-}
-
 fn meaning(kind: &Kind, error: &watcher::Error) -> ReadError {
     let what = kind.name();
     match error {
@@ -261,7 +256,7 @@ mod tests {
     use http::{Request, Response};
     use k8s_openapi::api::core::v1::Node;
     use kube::{Client, client::Body};
-    use serde_json::json;
+    use serde_json::{Value, json};
     use tower::service_fn;
 
     use super::*;

@@ -8,6 +8,7 @@ mod error;
 #[cfg(test)]
 mod every_kind;
 mod live;
+mod object;
 mod slot;
 
 use std::{
@@ -21,10 +22,11 @@ use std::{
 
 use http::Method;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::{OnceCell, watch};
 
 pub use error::ReadError;
+use object::Object;
 use slot::Slot;
 
 use crate::{
@@ -408,22 +410,22 @@ impl View {
         kind: &'static Kind,
         scope: &Scope,
         name: &str,
-    ) -> Result<Vec<Value>, ReadError> {
+    ) -> Result<Vec<Object>, ReadError> {
         let path = format!("{}/{name}", self.collection(kind, scope).await?);
-        match self.inner.reader.json::<Value>(&path).await {
-            Ok(object) => Ok(vec![object]),
+        match self.inner.reader.json::<Box<RawValue>>(&path).await {
+            Ok(object) => Ok(vec![Object::sent(&object)]),
             Err(ReadError::Absent { .. }) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }
 
-    async fn pages(&self, kind: &'static Kind, scope: &Scope) -> Result<Vec<Value>, ReadError> {
+    async fn pages(&self, kind: &'static Kind, scope: &Scope) -> Result<Vec<Object>, ReadError> {
         #[derive(Deserialize)]
         struct Page {
             #[serde(default)]
             metadata: ListMeta,
             #[serde(default)]
-            items: Option<Vec<Value>>,
+            items: Option<Vec<Box<RawValue>>>,
         }
         #[derive(Deserialize, Default)]
         struct ListMeta {
@@ -463,7 +465,8 @@ impl View {
                     }
                     Err(error) => return Err(error),
                 };
-                items.extend(page.items.unwrap_or_default());
+                let page_items = page.items.unwrap_or_default();
+                items.extend(page_items.iter().map(|one| Object::sent(one)));
                 next = page.metadata.next;
                 if next.is_empty() {
                     return Ok(items);

@@ -8,10 +8,9 @@ use std::{
 };
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::{sync::watch, task::AbortHandle, time::timeout};
 
-use super::ReadError;
+use super::{Object, ReadError};
 
 /// What is known of a kind.
 #[derive(Clone)]
@@ -19,7 +18,7 @@ pub(super) enum Content {
     /// Nothing yet; the last error, if asking has failed so far.
     Pending(Option<ReadError>),
     /// The objects, and a number that grows with every change.
-    Ready(u64, Arc<Vec<Value>>),
+    Ready(u64, Arc<Vec<Object>>),
     /// It cannot be had.
     Failed(ReadError),
 }
@@ -47,7 +46,7 @@ impl Default for Slot {
 
 impl Slot {
     /// Loads it once: whoever comes second waits for the first.
-    pub(super) async fn load(&self, ask: impl Future<Output = Result<Vec<Value>, ReadError>>) {
+    pub(super) async fn load(&self, ask: impl Future<Output = Result<Vec<Object>, ReadError>>) {
         let _only = self.loading.lock().await;
         if matches!(*self.content.borrow(), Content::Pending(_)) {
             let content = match ask.await {
@@ -125,12 +124,10 @@ impl Slot {
         }
         let mut converted = Vec::with_capacity(objects.len());
         for object in objects.iter() {
-            converted.push(
-                T::deserialize(object).map_err(|error| ReadError::Malformed {
-                    what: format!("{what} {}", name_of(object)),
-                    message: error.to_string(),
-                })?,
-            );
+            converted.push(object.read().map_err(|error| ReadError::Malformed {
+                what: format!("{what} {}", object.name()),
+                message: error.to_string(),
+            })?);
         }
         let converted = Arc::new(converted);
         typed.insert(
@@ -149,26 +146,11 @@ impl Drop for Slot {
     }
 }
 
-fn name_of(object: &Value) -> String {
-    let text = |field: &str| {
-        object
-            .pointer(field)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
-    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-    if namespace.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{namespace}/{name}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{sync::mpsc, thread};
 
-    use serde_json::json;
+    use serde_json::{Value, json, value::to_raw_value};
 
     use super::*;
 
@@ -178,7 +160,8 @@ mod tests {
         let slot = Arc::new(Slot::default());
         let written = Arc::clone(&slot);
         let writer = move |number: u64| {
-            written.set(Content::Ready(number, Arc::new(vec![json!({"n": number})])));
+            let object = Object::sent(&to_raw_value(&json!({"n": number})).unwrap());
+            written.set(Content::Ready(number, Arc::new(vec![object])));
         };
         writer(0);
         let over = done.clone();
