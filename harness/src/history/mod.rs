@@ -107,6 +107,7 @@ fn object(folder: &Path, node: &str, chronicle: &Chronicle) -> Value {
         "rollback": rate(Mode::Rollback),
         "failing": failing,
         "phases": chronicle.phases,
+        "steps": chronicle.steps,
         "runs": runs,
         "damaged": chronicle.damaged,
         "foreign": chronicle.foreign,

@@ -36,6 +36,7 @@ pub(super) fn lines(folder: &Path, node: &str, told: &Chronicle, look: Look) -> 
             rates(told, &mut out);
             failing(told, look, width, &mut out);
             phases(told, look, &mut out);
+            steps(told, look, &mut out);
             runs(told, look, width, &mut out);
         }
         _ => out.extend(wrap(
@@ -132,15 +133,44 @@ fn phases(told: &Chronicle, look: Look, out: &mut Vec<String>) {
     }
 }
 
+fn steps(told: &Chronicle, look: Look, out: &mut Vec<String>) {
+    if told.steps.is_empty() {
+        return;
+    }
+    out.push(String::new());
+    out.push(look.strong(&format!(
+        "{:<24}  completed  failed in      median         95 %",
+        "Time in each step back"
+    )));
+    for one in &told.steps {
+        let (median, p95) = (one.median, one.p95);
+        out.push(figures(
+            &clean(&one.id),
+            one.completed,
+            one.failed,
+            median,
+            p95,
+        ));
+    }
+}
+
 fn phase(one: &PhaseFacts) -> String {
+    let (median, p95) = (one.median, one.p95);
+    figures(one.phase.name(), one.completed, one.failed, median, p95)
+}
+
+fn figures(
+    name: &str,
+    completed: usize,
+    failed: usize,
+    median: Option<SignedDuration>,
+    p95: Option<SignedDuration>,
+) -> String {
     let time = |took: Option<SignedDuration>| took.map_or_else(|| "-".to_owned(), words::duration);
     format!(
-        "{:<24}  {:>9}  {:>9}  {:>10}  {:>11}",
-        one.phase.name(),
-        one.completed,
-        one.failed,
-        time(one.median),
-        time(one.p95)
+        "{name:<24}  {completed:>9}  {failed:>9}  {:>10}  {:>11}",
+        time(median),
+        time(p95)
     )
 }
 
@@ -166,13 +196,13 @@ fn line(run: &RunFacts, several: bool) -> String {
     };
     let mut said = vec![if run.complete {
         "complete".to_owned()
-    } else if let Some(phase) = run.stopped_at {
+    } else if let Some(place) = &run.stopped_at {
         let why = if run.error.is_empty() {
             String::new()
         } else {
             format!(": {}", clean(&run.error))
         };
-        format!("stopped at {}{why}", phase.name())
+        format!("stopped at {}{why}", clean(place))
     } else {
         "stopped".to_owned()
     }];

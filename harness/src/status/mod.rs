@@ -11,7 +11,7 @@ use reports::{
     archive,
     folder::{LogFolder, StateFolder},
     lock::{self, Holder},
-    model::{Report, SCHEMA},
+    model::{self, Case, Report, SCHEMA},
     status::StatusOptions,
     store::Store,
 };
@@ -213,6 +213,7 @@ fn object(options: &Options, record: &Record, now: &Now, remarks: &[compare::Rem
                 })
             })
             .collect();
+        let steps: Vec<Value> = report.steps.iter().map(step).collect();
         json!({
             "run": report.run,
             "mode": report.mode,
@@ -224,6 +225,7 @@ fn object(options: &Options, record: &Record, now: &Now, remarks: &[compare::Rem
             "cluster": report.cluster,
             "repository": report.repository,
             "phases": phases,
+            "steps": steps,
         })
     });
     render::tidy(json!({
@@ -238,6 +240,23 @@ fn object(options: &Options, record: &Record, now: &Now, remarks: &[compare::Rem
         "now": now.object(),
         "disagreements": remarks.iter().map(|remark| remark.sentence("")).collect::<Vec<_>>(),
     }))
+}
+
+/// A step of a rollback.
+fn step(step: &Case) -> Value {
+    let (progress, ended) = match &step.progress {
+        model::Progress::NotStarted => ("not_started", None),
+        model::Progress::InProgress { .. } => ("in_progress", None),
+        model::Progress::Done(ended) => ("done", Some(ended)),
+    };
+    json!({
+        "id": step.id,
+        "progress": progress,
+        "outcome": ended.map(|ended| ended.outcome),
+        "reason": ended.map(|ended| &ended.reason),
+        "message": ended.map(|ended| &ended.message),
+        "duration_seconds": ended.map(|ended| ended.duration.as_secs_f64()),
+    })
 }
 
 fn folder(path: &Path) -> String {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     archive::{self, ArchiveError},
     folder::LogFolder,
-    model::{Kind, Mode, Outcome, Phase, PhaseReport, PhaseState, Report},
+    model::{Case, Kind, Mode, Outcome, Phase, PhaseReport, PhaseState, Report},
 };
 
 pub use figures::{median, percentile};
@@ -27,6 +27,8 @@ pub struct Chronicle {
     pub failing: Vec<CaseFacts>,
     /// The nine phases in order, as far as onboardings went through them.
     pub phases: Vec<PhaseFacts>,
+    /// The steps of rollbacks in order; empty without rollbacks.
+    pub steps: Vec<StepFacts>,
     /// How many reports were read.
     pub reports: usize,
     /// Reports that are not whole, each with its reason.
@@ -54,8 +56,8 @@ pub struct RunFacts {
     pub exit_code: Option<u8>,
     /// Whether it came through.
     pub complete: bool,
-    /// The first phase that is not through.
-    pub stopped_at: Option<Phase>,
+    /// The first phase that is not through, or the first step of a rollback.
+    pub stopped_at: Option<String>,
     /// Why it stopped there.
     pub error: String,
     /// How many checks ended in a warning.
@@ -94,6 +96,23 @@ pub struct PhaseFacts {
     #[serde(serialize_with = "figures::seconds")]
     pub median: Option<SignedDuration>,
     /// Of those that completed it.
+    #[serde(serialize_with = "figures::seconds")]
+    pub p95: Option<SignedDuration>,
+}
+
+/// One step over all rollbacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepFacts {
+    /// Its id.
+    pub id: String,
+    /// How many rollbacks got through it.
+    pub completed: usize,
+    /// How many rollbacks failed in it at least once.
+    pub failed: usize,
+    /// Of those that got through it.
+    #[serde(serialize_with = "figures::seconds")]
+    pub median: Option<SignedDuration>,
+    /// Of those that got through it.
     #[serde(serialize_with = "figures::seconds")]
     pub p95: Option<SignedDuration>,
 }
@@ -168,6 +187,9 @@ struct Gathered {
     cases: BTreeMap<String, Answers>,
     took: BTreeMap<(Phase, Key), SignedDuration>,
     failed: BTreeMap<(Phase, Key), ()>,
+    /// Ids of the steps of rollbacks in their order, and how long each run took for one that it got through.
+    steps: Vec<String>,
+    stepped: BTreeMap<(String, Key), SignedDuration>,
 }
 
 /// How one case ended in which runs.
@@ -182,17 +204,35 @@ impl Gathered {
     fn add(&mut self, path: PathBuf, report: &Report) {
         let key: Key = (report.run.clone(), report.mode.name());
         self.reports += 1;
-        for phase in &report.phases {
-            self.cases(&key, phase);
-            if report.mode == Mode::Onboard {
-                self.phase(&key, report, phase);
+        if report.mode == Mode::Rollback {
+            // The phases in its report are those of the onboarding that it takes back, which counts by itself.
+            self.cases(&key, &report.steps);
+            self.steps(&key, &report.steps);
+        } else {
+            for phase in &report.phases {
+                self.cases(&key, &phase.cases);
+                if report.mode == Mode::Onboard {
+                    self.phase(&key, report, phase);
+                }
             }
         }
         self.runs.insert(key, facts(path, report));
     }
 
-    fn cases(&mut self, key: &Key, phase: &PhaseReport) {
-        for case in &phase.cases {
+    fn steps(&mut self, key: &Key, steps: &[Case]) {
+        for step in steps {
+            if !self.steps.contains(&step.id) {
+                self.steps.push(step.id.clone());
+            }
+            if let Some(ended) = step.ended().filter(|ended| ended.outcome.satisfies()) {
+                let id = (step.id.clone(), key.clone());
+                self.stepped.insert(id, ended.duration);
+            }
+        }
+    }
+
+    fn cases(&mut self, key: &Key, cases: &[Case]) {
+        for case in cases {
             let Some(ended) = case.ended() else { continue };
             let failed = matches!(ended.outcome, Outcome::Fail | Outcome::Error);
             if matches!(ended.outcome, Outcome::Skip | Outcome::Blocked) {
@@ -228,6 +268,23 @@ impl Gathered {
 
     fn told(self, mut out: Chronicle) -> Chronicle {
         out.reports = self.reports;
+        for id in &self.steps {
+            let mut times: Vec<SignedDuration> = self
+                .stepped
+                .iter()
+                .filter(|((of, _), _)| of == id)
+                .map(|(_, took)| *took)
+                .collect();
+            times.sort_unstable();
+            let answers = self.cases.get(id);
+            out.steps.push(StepFacts {
+                id: id.clone(),
+                completed: times.len(),
+                failed: answers.map_or(0, |all| all.runs.values().flatten().count()),
+                median: median(&times),
+                p95: percentile(&times, 95),
+            });
+        }
         out.runs = self.runs.into_values().collect();
         out.runs
             .sort_by(|one, two| (one.started, &one.run).cmp(&(two.started, &two.run)));
@@ -286,15 +343,17 @@ fn facts(path: PathBuf, report: &Report) -> RunFacts {
         Mode::Onboard | Mode::DryRun => report.complete(),
         Mode::Inspect | Mode::Rollback => report.exit_code == Some(0),
     };
-    let through =
-        |phase: &&PhaseReport| matches!(phase.state, PhaseState::Completed | PhaseState::Skipped);
-    let stopped = report.phases.iter().find(|phase| !through(phase));
-    let stopped = stopped.filter(|_| !complete && report.mode == Mode::Onboard);
-    let outcomes = report
-        .phases
-        .iter()
-        .flat_map(|phase| &phase.cases)
-        .filter(|case| case.outcome() == Some(Outcome::Warn));
+    let stopped = if complete { None } else { stopped_at(report) };
+    let (stopped_at, error) = stopped.unzip();
+    let cases: Vec<&Case> = match report.mode {
+        Mode::Rollback => report.steps.iter().collect(),
+        _ => report
+            .phases
+            .iter()
+            .flat_map(|phase| &phase.cases)
+            .collect(),
+    };
+    let warned = |case: &&&Case| case.outcome() == Some(Outcome::Warn);
     RunFacts {
         run: report.run.clone(),
         mode: report.mode,
@@ -304,10 +363,32 @@ fn facts(path: PathBuf, report: &Report) -> RunFacts {
         resumed: report.resumed,
         exit_code: report.exit_code,
         complete,
-        stopped_at: stopped.map(|phase| phase.phase),
-        error: stopped.map(|phase| phase.error.clone()).unwrap_or_default(),
-        warnings: outcomes.count(),
+        stopped_at,
+        error: error.unwrap_or_default(),
+        warnings: cases.iter().filter(warned).count(),
         path,
+    }
+}
+
+/// The first phase or step that it did not get through, and why.
+fn stopped_at(report: &Report) -> Option<(String, String)> {
+    match report.mode {
+        Mode::Onboard => {
+            let open = |phase: &&PhaseReport| {
+                !matches!(phase.state, PhaseState::Completed | PhaseState::Skipped)
+            };
+            let phase = report.phases.iter().find(open)?;
+            Some((phase.phase.name().to_owned(), phase.error.clone()))
+        }
+        Mode::Rollback => {
+            let open = |step: &&Case| !step.outcome().is_some_and(Outcome::satisfies);
+            let step = report.steps.iter().find(open)?;
+            let why = step
+                .ended()
+                .map(|ended| format!("{}: {}", ended.reason, ended.message));
+            Some((step.id.clone(), why.unwrap_or_default()))
+        }
+        Mode::DryRun | Mode::Inspect => None,
     }
 }
 

@@ -138,15 +138,80 @@ fn a_run_that_stopped_says_where_and_why() {
 
     let told = of(&place.logs, "k3s2").unwrap();
     let (first, second, third) = (&told.runs[0], &told.runs[1], &told.runs[2]);
-    assert_eq!(first.stopped_at, Some(Phase::StorageIntegration));
+    assert_eq!(first.stopped_at.as_deref(), Some("storage_integration"));
     assert_eq!(first.error, "DiskNotReady: disk sdb1 is not ready");
     assert_eq!((first.complete, first.warnings), (false, 1));
     assert_eq!(second.exit_code, None);
-    assert_eq!(second.stopped_at, Some(Phase::PreValidation));
-    assert_eq!((third.complete, third.stopped_at), (true, None));
+    assert_eq!(second.stopped_at.as_deref(), Some("pre_validation"));
+    assert_eq!((third.complete, third.stopped_at.as_deref()), (true, None));
     assert_eq!(told.rate(Mode::Onboard).per_cent(), Some(0));
     assert_eq!(told.rate(Mode::Rollback).per_cent(), Some(100));
     assert_eq!(told.rate(Mode::Inspect).per_cent(), None);
+}
+
+#[test]
+fn a_rollback_counts_by_its_steps_and_not_by_the_phases_that_it_takes_back() {
+    let place = place();
+    write_junit(&place.logs, &stopped(), at(200)).unwrap();
+    let step = |id: &str, outcome, reason: &str, seconds| {
+        let mut progress = done(outcome, reason, "words");
+        if let Progress::Done(ended) = &mut progress {
+            ended.duration = SignedDuration::from_secs(seconds);
+        }
+        let mut one = case(id, progress);
+        one.kind = Kind::Action;
+        one
+    };
+    let mut first = Report {
+        mode: Mode::Rollback,
+        exit_code: Some(8),
+        started: at(500),
+        finished: Some(at(520)),
+        ..stopped()
+    };
+    first.steps = vec![
+        step("rollback::cordon", Outcome::Warn, "Late", 1),
+        step("rollback::drain", Outcome::Fail, "DrainUnfinished", 20),
+        case("rollback::push", Progress::NotStarted),
+    ];
+    write_junit(&place.logs, &first, at(520)).unwrap();
+    let told = of(&place.logs, "k3s2").unwrap();
+    let run = &told.runs[1];
+    assert_eq!(run.stopped_at.as_deref(), Some("rollback::drain"));
+    assert_eq!(run.error, "DrainUnfinished: words");
+    assert_eq!((run.complete, run.warnings), (false, 1));
+
+    // It goes on, and gets through.
+    let mut second = first;
+    (second.exit_code, second.resumed, second.finished) = (Some(0), 1, Some(at(600)));
+    second.steps[1] = step("rollback::drain", Outcome::Pass, "", 4);
+    second.steps[2] = step("rollback::push", Outcome::Pass, "", 2);
+    write_junit(&place.logs, &second, at(600)).unwrap();
+    let told = of(&place.logs, "k3s2").unwrap();
+    assert_eq!((told.runs.len(), told.reports), (2, 3));
+    assert_eq!(told.runs[1].stopped_at, None);
+    let steps: Vec<_> = told
+        .steps
+        .iter()
+        .map(|one| (one.id.as_str(), one.completed, one.failed, one.median))
+        .collect();
+    let seconds = |count| Some(SignedDuration::from_secs(count));
+    assert_eq!(
+        steps,
+        [
+            ("rollback::cordon", 1, 0, seconds(1)),
+            ("rollback::drain", 1, 1, seconds(4)),
+            ("rollback::push", 1, 0, seconds(2)),
+        ]
+    );
+    // What failed in the onboarding failed in one run, not in two.
+    let disks = told
+        .failing
+        .iter()
+        .find(|one| one.id == "storage::manager_on_node");
+    assert_eq!(disks.map(|one| (one.failed, one.asked)), Some((1, 1)));
+    let drain = told.failing.iter().find(|one| one.id == "rollback::drain");
+    assert_eq!(drain.map(|one| (one.failed, one.asked)), Some((1, 1)));
 }
 
 #[test]
