@@ -10,7 +10,6 @@ use crate::{
     event::{Event, Sink},
     progress::Progress,
     term,
-    text::clean,
 };
 
 /// Prints an object for every event.
@@ -143,10 +142,11 @@ pub(crate) fn case(case: &Case) -> Value {
     fields
 }
 
-/// The same value with every text in it made fit to leave the program.
+/// The same value with every text in it made fit to leave the program. Lines stay lines, as a diff needs it: JSON escapes
+/// their ends.
 pub(crate) fn tidy(value: Value) -> Value {
     match value {
-        Value::String(text) => Value::String(clean(&text)),
+        Value::String(text) => Value::String(reports::text::block(&text)),
         Value::Array(items) => items.into_iter().map(tidy).collect(),
         Value::Object(map) => map
             .into_iter()
