@@ -226,6 +226,17 @@ pub(crate) enum Reply {
     Never(ActionError),
 }
 
+impl std::fmt::Display for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Accepted => f.write_str("server accepts"),
+            Self::Gone => f.write_str("not sent: absent"),
+            Self::Later { why, .. } => write!(f, "server would wait: {why}"),
+            Self::Never(error) => write!(f, "server refuses: {}", error.message),
+        }
+    }
+}
+
 /// Asks for one eviction. Asking again is harmless: the UID says which pod is meant.
 pub(crate) async fn evict(cx: &ActionContext, pod: &Pod, dry: bool) -> Reply {
     let meta = &pod.metadata;

@@ -93,6 +93,24 @@ pub async fn tried(
     }
 }
 
+/// In a dry run, the server's own word on a merge patch, in brackets; nothing otherwise.
+///
+/// # Errors
+/// As [`tried`].
+pub(crate) async fn answered(
+    cx: &ActionContext,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+    patch: &Value,
+) -> Result<String, ActionError> {
+    if !cx.permit.is_dry_run() {
+        return Ok(String::new());
+    }
+    let tried = tried(cx, kind, namespace, name, patch).await?;
+    Ok(format!(" ({tried})"))
+}
+
 /// A write with all its attempts may take this long.
 const WRITE: Duration = Duration::from_secs(30);
 /// One answer may take this long.

@@ -23,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use reports::model::Phase;
 use sandbox::{Crowd, Options, Sandbox, Speed, Stage};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -55,6 +56,15 @@ macro_rules! on_both {
             })+
         }
     };
+}
+
+/// What selects every phase, for an inspection of all of them.
+#[must_use]
+pub fn every_phase() -> Vec<&'static str> {
+    Phase::ALL
+        .iter()
+        .flat_map(|phase| ["--phase", phase.short()])
+        .collect()
 }
 
 /// No start of the program may take longer than this.

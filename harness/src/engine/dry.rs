@@ -90,7 +90,7 @@ pub(super) fn run(
             ))),
         }
     }
-    let recorder = Arc::new(Recorder::new(store, sink));
+    let recorder = Arc::new(Recorder::new(store, sink, world.connection.meter()));
     let run = Run {
         options,
         world,
@@ -313,7 +313,7 @@ impl Run<'_> {
             (None, false) => PhaseState::Skipped,
         };
         self.recorder
-            .phase_ended(phase, state, error, self.requests() - before, self.meter())?;
+            .phase_ended(phase, state, error, self.requests() - before)?;
         Ok(Some(state))
     }
 

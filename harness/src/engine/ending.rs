@@ -41,7 +41,7 @@ pub(super) fn finish(run: &Run<'_>, exit: Exit) -> Result<Report, Halt> {
         state::look(&run.snapshot(), limit),
     );
     run.recorder.update(|report| report.state = Some(tables))?;
-    run.recorder.finish(exit, run.meter())?;
+    run.recorder.finish(exit)?;
     Ok(run.recorder.report())
 }
 

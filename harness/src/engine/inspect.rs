@@ -77,13 +77,8 @@ impl Run<'_> {
             } else {
                 PhaseState::Completed
             };
-            self.recorder.phase_ended(
-                phase,
-                state,
-                error,
-                self.requests() - before,
-                self.meter(),
-            )?;
+            self.recorder
+                .phase_ended(phase, state, error, self.requests() - before)?;
         }
         Ok(if failed { Exit::Failed } else { Exit::Passed })
     }

@@ -172,7 +172,7 @@ fn inspect(
     }
     let store = Store::begin(None, report, copies(options)).map_err(unwritable)?;
     sink.event(&started(world, &id, false, false, None));
-    let recorder = Arc::new(Recorder::new(store, sink));
+    let recorder = Arc::new(Recorder::new(store, sink, world.connection.meter()));
     let run = Run {
         options,
         world,
@@ -184,7 +184,7 @@ fn inspect(
         lease: None,
     };
     let exit = warned(options, &recorder, run.inspect(wait)?);
-    recorder.finish(exit, run.meter())?;
+    recorder.finish(exit)?;
     let report = recorder.report();
     let markdown = match (&options.markdown, options.report) {
         (Some(path), _) => Some(path.clone()),
@@ -275,7 +275,11 @@ fn write(
     if let Some(warning) = warning {
         sink.event(&Event::Warning(warning));
     }
-    let recorder = Arc::new(Recorder::new(store, Arc::clone(&sink)));
+    let recorder = Arc::new(Recorder::new(
+        store,
+        Arc::clone(&sink),
+        world.connection.meter(),
+    ));
     let run = Run {
         options,
         world,

@@ -104,7 +104,7 @@ impl Run<'_> {
             PhaseState::Skipped
         };
         self.recorder
-            .phase_ended(phase, state, error, self.requests() - before, self.meter())?;
+            .phase_ended(phase, state, error, self.requests() - before)?;
         Ok(state)
     }
 
@@ -184,7 +184,7 @@ impl Run<'_> {
             PhaseState::Completed
         };
         self.recorder
-            .phase_ended(phase, state, error, self.requests() - before, self.meter())?;
+            .phase_ended(phase, state, error, self.requests() - before)?;
         Ok(state)
     }
 

@@ -37,15 +37,17 @@ pub(super) struct Recorder {
     /// When this start of the program began, and what earlier ones have asked of the cluster.
     since: Timestamp,
     asked: (u64, BTreeMap<String, u64>),
+    meter: Meter,
 }
 
 impl Recorder {
-    pub(super) fn new(store: Store, sink: Arc<dyn Sink>) -> Self {
+    pub(super) fn new(store: Store, sink: Arc<dyn Sink>, meter: &Meter) -> Self {
         let report = store.snapshot();
         Self {
             store,
             since: Timestamp::now(),
             asked: (report.requests, report.other_requests),
+            meter: meter.clone(),
             sink,
             broken: Mutex::default(),
             begun: Mutex::default(),
@@ -116,10 +118,9 @@ impl Recorder {
         state: PhaseState,
         error: Option<String>,
         requests: u64,
-        meter: &Meter,
     ) -> Result<(), Halt> {
         self.update(|report| {
-            self.count(report, meter);
+            self.count(report);
             if let Some(one) = report.phase_mut(phase) {
                 one.state = state;
                 one.finished = (state != PhaseState::InProgress).then(Timestamp::now);
@@ -304,17 +305,17 @@ impl Recorder {
     }
 
     /// The end of the run, with everything gathered on the disk.
-    pub(super) fn finish(&self, exit: Exit, meter: &Meter) -> Result<(), Halt> {
+    pub(super) fn finish(&self, exit: Exit) -> Result<(), Halt> {
         self.update(|report| {
             report.finished = Some(Timestamp::now());
             report.exit_code = Some(exit.code());
-            self.count(report, meter);
+            self.count(report);
         })
     }
 
     /// What this start has asked of the cluster: for each case that ended in it, for whatever else asked, and in all.
-    fn count(&self, report: &mut Report, meter: &Meter) {
-        let (total, causes) = (meter.total().requests, meter.causes());
+    fn count(&self, report: &mut Report) {
+        let (total, causes) = (self.meter.total().requests, self.meter.causes());
         let (before, mut others) = self.asked.clone();
         let nobody = total.saturating_sub(causes.values().sum());
         for (cause, requests) in causes {

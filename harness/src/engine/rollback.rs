@@ -98,13 +98,13 @@ pub(super) fn roll_back(
         stop: stop.clone(),
     };
     let found = look.forecast(&report, sink.as_ref())?;
+    let who = Who {
+        run: report.run.clone(),
+        mode: Mode::Rollback.name(),
+        ended: super::ended_here(&lock, unfinished.then_some(&report.run)),
+    };
     if found.open.is_empty() {
         // A rollback that was killed when all was done has left its Lease, and only that.
-        let who = Who {
-            run: report.run.clone(),
-            mode: Mode::Rollback.name(),
-            ended: super::ended_here(&lock, unfinished.then_some(&report.run)),
-        };
         let (connection, settings) = (&world.connection, &world.settings);
         lease::give_back_left(runtime, connection, settings, who, sink.as_ref())?;
         return nothing(report, unfinished, &state_folder, &log_folder, options);
@@ -123,11 +123,7 @@ pub(super) fn roll_back(
         &world.connection,
         &world.permit,
         &world.settings,
-        Who {
-            run: run_id.clone(),
-            mode: Mode::Rollback.name(),
-            ended: super::ended_here(&lock, unfinished.then_some(&run_id)),
-        },
+        who,
         &stop,
         &sink,
     )?;
@@ -146,7 +142,11 @@ pub(super) fn roll_back(
         forecast: Box::new(found.forecast),
         plan: found.plan,
     });
-    let recorder = Arc::new(Recorder::new(store, Arc::new(logbook)));
+    let recorder = Arc::new(Recorder::new(
+        store,
+        Arc::new(logbook),
+        world.connection.meter(),
+    ));
     let run = Run {
         options,
         world,
@@ -199,7 +199,7 @@ fn started(world: &World, run: &str, resumed: bool, log: Option<PathBuf>) -> Eve
     event
 }
 
-/// `--rollback --dry-run`: the forecast, the plan, and what the server would answer to the evictions. Nothing is
+/// `--rollback --dry-run`: the forecast, and the plan with the server's own answer to each change. Nothing is
 /// changed, locked or written.
 ///
 /// # Errors
@@ -245,16 +245,9 @@ pub(super) fn rehearse(
             report.node
         )]));
     }
-    let mut plan = found.plan;
-    let meter = world.connection.meter();
-    let cx = look.context(&report);
-    let answers = runtime.block_on(meter.count_as(FORECAST, rollback::evictions(&cx)));
-    if !answers.is_empty() {
-        plan.push(("the server's answers to the evictions".to_owned(), answers));
-    }
     sink.event(&Event::Forecast {
         forecast: Box::new(found.forecast.clone()),
-        plan,
+        plan: found.plan,
     });
     unhindered(&found.forecast, false)?;
     Ok(ended(vec![format!(
@@ -699,9 +692,9 @@ impl Run<'_> {
         words.extend(stopped);
         let cx = context_of(self.options, self.world, &report, &self.stop);
         let limit = Duration::from_secs(5);
-        let left = self.handle.block_on(self.meter().count_as(FORECAST, async {
+        let left = self.on_account_of(FORECAST, async {
             tokio::time::timeout(limit, rollback::left_behind(&cx)).await
-        }));
+        });
         match left {
             Ok(Ok(left)) if left.is_empty() => words.push("nothing is left half done".to_owned()),
             Ok(Ok(left)) => words.extend(left.into_iter().map(|one| format!("left as it is: {one}"))),

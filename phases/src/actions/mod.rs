@@ -5,7 +5,7 @@ mod health;
 mod join;
 mod network;
 mod pre;
-mod reconcile;
+pub(crate) mod reconcile;
 mod storage;
 
 use checks::Context;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     ActionContext, ActionError, Plan,
-    flux::{REQUESTED_AT, tried},
+    flux::{REQUESTED_AT, answered},
 };
 
 /// The token of this action in this run. It is written down before it is sent: a second start sends the same, and
@@ -19,8 +19,8 @@ pub(super) fn token(cx: &ActionContext, id: &str, word: &str) -> Result<String, 
     Ok(token)
 }
 
-/// Both annotations, tried by the server.
-pub(super) async fn plan(cx: &ActionContext) -> Result<Plan, ActionError> {
+/// Both annotations, in a dry run with the server's answers.
+pub(crate) async fn plan(cx: &ActionContext) -> Result<Plan, ActionError> {
     let flux = &cx.checks.settings.flux;
     let patch =
         json!({"metadata": {"annotations": {REQUESTED_AT: format!("onboarding-{}", cx.run)}}});
@@ -29,11 +29,9 @@ pub(super) async fn plan(cx: &ActionContext) -> Result<Plan, ActionError> {
         ("gitrepository", &GIT_REPOSITORIES, &flux.source),
         ("kustomization", &KUSTOMIZATIONS, &flux.kustomization),
     ] {
-        let answer = tried(cx, kind, &flux.namespace, name, &patch).await?;
-        parts.push(format!(
-            "annotate {word} {}/{name} ({answer})",
-            flux.namespace
-        ));
+        let namespace = &flux.namespace;
+        let said = answered(cx, kind, namespace, name, &patch).await?;
+        parts.push(format!("annotate {word} {namespace}/{name}{said}"));
     }
     Ok(Plan { parts })
 }

@@ -8,9 +8,14 @@ use checks::{
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::json;
 
-use super::{forecast::owners, git::COMMIT, seen::Seen};
+use super::{
+    forecast::owners,
+    git::{self, COMMIT},
+    seen::Seen,
+};
 use crate::{
     Act, ActionContext, ActionError, Done, Plan,
+    actions::reconcile,
     flux::{self, Followed},
     wait::Look,
 };
@@ -75,7 +80,7 @@ impl Act for Suspend {
             let mut parts = Vec::new();
             for one in &open {
                 let (namespace, name) = (&one.metadata.namespace, &one.metadata.name);
-                let said = super::answered(cx, &KUSTOMIZATIONS, namespace, name, &patch).await?;
+                let said = flux::answered(cx, &KUSTOMIZATIONS, namespace, name, &patch).await?;
                 parts.push(format!(
                     "patch kustomization {namespace}/{name} {patch}{said}"
                 ));
@@ -189,16 +194,20 @@ impl Act for Resume {
             let mut parts = Vec::new();
             let seen = seen(cx).await?;
             let left = Self::left(cx).await?;
+            if git::commits(&cx.checks)? {
+                parts.extend(reconcile::plan(cx).await?.parts);
+            }
+            let patch = json!({"spec": {"suspend": false}});
             for one in owners(&seen, &cx.checks.settings) {
                 let ours = left
                     .suspended
                     .iter()
                     .any(|other| other.metadata.full_name() == one.metadata.full_name());
                 if ours || !one.spec.suspend {
+                    let (namespace, name) = (&one.metadata.namespace, &one.metadata.name);
+                    let said = flux::answered(cx, &KUSTOMIZATIONS, namespace, name, &patch).await?;
                     parts.push(format!(
-                        "patch kustomization {} {{\"spec\":{{\"suspend\":false}}}}, and wait until it has applied \
-                         the commit",
-                        one.metadata.full_name()
+                        "patch kustomization {namespace}/{name} {patch}, and wait until it has applied the commit{said}"
                     ));
                 }
             }

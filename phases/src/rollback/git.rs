@@ -155,6 +155,15 @@ pub(super) fn outlook(cx: &Context) -> Result<String, ActionError> {
     })
 }
 
+/// Whether there is a commit to make or to push, which Flux is asked for afterwards.
+pub(super) fn commits(cx: &Context) -> Result<bool, ActionError> {
+    let back = Work::of(cx)?.back()?;
+    Ok(matches!(
+        back,
+        Back::Active(_) | Back::Edited(_) | Back::Committed(_)
+    ))
+}
+
 /// `rollback::deactivate`
 pub(super) struct Deactivate;
 

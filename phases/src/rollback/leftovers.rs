@@ -44,15 +44,8 @@ impl Act for Leftovers {
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
             let namespace = &cx.checks.settings.probe.namespace;
-            let mut parts = Vec::new();
-            for one in left(cx).await? {
-                let mut part = format!("delete {}", one.shown(namespace));
-                if cx.permit.is_dry_run() {
-                    let answer = temporary::try_removal(&cx.client, namespace, &one).await?;
-                    part.push_str(&format!(" ({answer})"));
-                }
-                parts.push(part);
-            }
+            let (all, tried) = (left(cx).await?, cx.permit.is_dry_run());
+            let parts = temporary::removals(&cx.client, namespace, &all, tried).await?;
             Ok(Plan { parts })
         }
         .boxed()

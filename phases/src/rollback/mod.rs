@@ -407,55 +407,6 @@ pub fn advice(id: &str, cx: &ActionContext) -> Option<String> {
     })
 }
 
-/// In a dry run, the server's own word on a patch, in brackets; nothing otherwise.
-async fn answered(
-    cx: &ActionContext,
-    kind: &'static checks::kinds::Kind,
-    namespace: &str,
-    name: &str,
-    patch: &serde_json::Value,
-) -> Result<String, crate::ActionError> {
-    if !cx.permit.is_dry_run() {
-        return Ok(String::new());
-    }
-    let tried = crate::flux::tried(cx, kind, namespace, name, patch).await?;
-    Ok(format!(" ({tried})"))
-}
-
-/// What the server would answer to the evictions now, one line a pod; sent with its own `dryRun=All`.
-pub async fn evictions(cx: &ActionContext) -> Vec<String> {
-    let view = checks::view::View::snapshot(cx.checks.view.reader().clone());
-    let scope = checks::view::Scope::on_node(cx.checks.node());
-    let listed = view
-        .list::<k8s_openapi::api::core::v1::Pod>(&PODS, scope)
-        .await;
-    let Ok(pods) = listed else { return Vec::new() };
-    let judge = crate::drain::Judge {
-        budgets: &[],
-        sets: None,
-        consent: &cx.checks.settings.consent,
-        storage: &cx.checks.settings.longhorn.namespace,
-    };
-    let mut lines = Vec::new();
-    for pod in pods.iter() {
-        if !matches!(judge.fate(pod), crate::drain::PodFate::Evicted { .. }) {
-            continue;
-        }
-        let name = checks::resources::full_name(&pod.metadata);
-        lines.push(match crate::drain::evict(cx, pod, true).await {
-            crate::drain::Reply::Accepted => format!("evict pod {name} (server accepts)"),
-            crate::drain::Reply::Gone => format!("evict pod {name} (it is gone)"),
-            crate::drain::Reply::Later { why, .. } => {
-                format!("evict pod {name} (server would wait: {why})")
-            }
-            crate::drain::Reply::Never(error) => {
-                format!("evict pod {name} (server refuses: {})", error.message)
-            }
-        });
-    }
-    lines
-}
-
 /// What a rollback that stopped here leaves behind, as far as the cluster says it; empty where nothing of it is left
 /// half done.
 ///

@@ -7,7 +7,7 @@ use checks::{
     view::View,
 };
 use futures::{FutureExt, future::BoxFuture};
-use k8s_openapi::api::core::v1::{Node, Secret};
+use k8s_openapi::api::core::v1::{Node, Pod, Secret};
 use serde_json::json;
 
 use super::{
@@ -73,7 +73,7 @@ impl Act for Cordon {
             let patch = json!({"spec": {"unschedulable": true}});
             let mut parts = Vec::new();
             if find(cx).await?.is_some_and(|node| !is_cordoned(&node)) {
-                let said = super::answered(cx, &NODES, "", name, &patch).await?;
+                let said = flux::answered(cx, &NODES, "", name, &patch).await?;
                 parts.push(format!("patch node {name} {patch}{said}"));
             }
             Ok(Plan { parts })
@@ -97,8 +97,15 @@ impl Act for Cordon {
 /// `rollback::drain`
 pub(super) struct Drain;
 
-/// The pods that are to be evicted, by name; those that cannot be are an error.
-fn to_evict(cx: &ActionContext, seen: &Seen) -> (Vec<(String, Vec<&'static str>)>, usize) {
+/// A pod that has to leave, and the flags that let go of what does not come back.
+struct Leaving<'a> {
+    name: String,
+    covered: Vec<&'static str>,
+    pod: &'a Pod,
+}
+
+/// The pods that have to be evicted, by name, and how many others are still ending.
+fn to_evict<'a>(cx: &ActionContext, seen: &'a Seen) -> (Vec<Leaving<'a>>, usize) {
     let settings = &cx.checks.settings;
     let judge = Judge {
         budgets: &[],
@@ -117,11 +124,15 @@ fn to_evict(cx: &ActionContext, seen: &Seen) -> (Vec<(String, Vec<&'static str>)
                 let over = silent && drain::is_overdue(pod, settings.poll.0);
                 ending += usize::from(!over && !drain::is_of_daemonset(pod));
             }
-            PodFate::Evicted { covered } => pods.push((name, covered)),
-            PodFate::Blocked(_) => pods.push((name, Vec::new())),
+            PodFate::Evicted { covered } => pods.push(Leaving { name, covered, pod }),
+            PodFate::Blocked(_) => pods.push(Leaving {
+                name,
+                covered: Vec::new(),
+                pod,
+            }),
         }
     }
-    pods.sort();
+    pods.sort_by(|one, other| one.name.cmp(&other.name));
     (pods, ending)
 }
 
@@ -148,17 +159,18 @@ impl Act for Drain {
             if seen.node().is_none() {
                 return Ok(Plan::default());
             }
-            let (pods, _) = to_evict(cx, &seen);
-            let parts = pods.into_iter().map(|(name, covered)| {
-                if covered.is_empty() {
-                    format!("evict pod {name}")
-                } else {
-                    format!("evict pod {name}, for good ({})", covered.join(", "))
+            let mut parts = Vec::new();
+            for one in to_evict(cx, &seen).0 {
+                let mut part = format!("evict pod {}", one.name);
+                if !one.covered.is_empty() {
+                    part.push_str(&format!(", for good ({})", one.covered.join(", ")));
                 }
-            });
-            Ok(Plan {
-                parts: parts.collect(),
-            })
+                if cx.permit.is_dry_run() {
+                    part.push_str(&format!(" ({})", drain::evict(cx, one.pod, true).await));
+                }
+                parts.push(part);
+            }
+            Ok(Plan { parts })
         }
         .boxed()
     }
@@ -213,17 +225,21 @@ impl Act for Labels {
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
             let node = cx.checks.node();
-            let parts = find(cx).await?.map(|found| {
-                changed(cx, &found)
-                    .into_iter()
-                    .map(|(key, before)| match before {
-                        Some(value) => format!("label node {node} {key}={value}"),
-                        None => format!("label node {node} {key}-"),
-                    })
-                    .collect()
+            let Some(found) = find(cx).await? else {
+                return Ok(Plan::default());
+            };
+            let labels = changed(cx, &found);
+            if labels.is_empty() {
+                return Ok(Plan::default());
+            }
+            let patch = json!({"metadata": {"labels": labels}});
+            let said = flux::answered(cx, &NODES, "", node, &patch).await?;
+            let parts = labels.into_iter().map(|(key, before)| match before {
+                Some(value) => format!("label node {node} {key}={value}{said}"),
+                None => format!("label node {node} {key}-{said}"),
             });
             Ok(Plan {
-                parts: parts.unwrap_or_default(),
+                parts: parts.collect(),
             })
         }
         .boxed()
@@ -256,13 +272,14 @@ pub(super) struct Delete;
 /// That nothing would be lost with the node at this very moment.
 fn require_empty(cx: &ActionContext, seen: &Seen) -> Result<(), ActionError> {
     let (pods, ending) = to_evict(cx, seen);
-    if let Some((name, _)) = pods.first() {
+    if let Some(first) = pods.first() {
         return Err(ActionError::new(
             "NotDrained",
             format!(
-                "{} pods have to be evicted from {} first, such as {name}",
+                "{} pods have to be evicted from {} first, such as {}",
                 pods.len(),
-                seen.name
+                seen.name,
+                first.name
             ),
         ));
     }
@@ -305,12 +322,14 @@ impl Act for Delete {
 
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
-            let parts = find(cx).await?.map(|node| {
-                let uid = node.metadata.uid.unwrap_or_default();
-                vec![format!("delete node {} (uid {uid})", cx.checks.node())]
-            });
+            let Some(node) = find(cx).await? else {
+                return Ok(Plan::default());
+            };
+            let name = cx.checks.node();
+            let uid = node.metadata.uid.unwrap_or_default();
+            let said = remove::answered(cx, &Removal::of(&NODES, "", name, &uid)).await?;
             Ok(Plan {
-                parts: parts.unwrap_or_default(),
+                parts: vec![format!("delete node {name}, uid {uid}{said}")],
             })
         }
         .boxed()
@@ -327,14 +346,7 @@ impl Act for Delete {
             let uid = node.metadata.uid.clone().unwrap_or_default();
             cx.journal.record(DELETE, "uid", &uid)?;
             if node.metadata.deletion_timestamp.is_none() {
-                let meant = Removal {
-                    kind: &NODES,
-                    namespace: "",
-                    name,
-                    uid: &uid,
-                    revision: None,
-                };
-                remove::delete(cx, &meant).await?;
+                remove::delete(cx, &Removal::of(&NODES, "", name, &uid)).await?;
             }
             let wanted = uid.as_str();
             let met = flux::wait(cx, DELETE)
@@ -414,14 +426,16 @@ impl Act for Password {
             let view = View::snapshot(cx.checks.view.reader().clone());
             let name = format!("{}.node-password.k3s", cx.checks.node());
             let there = view.find::<Secret>(&SECRETS, "kube-system", &name).await?;
-            let parts = there.map(|_| {
-                vec![format!(
-                    "wait until secret kube-system/{name} has gone with the node; delete it after {}",
-                    seconds(patience(cx))
-                )]
-            });
+            let Some(secret) = there else {
+                return Ok(Plan::default());
+            };
+            let uid = secret.metadata.uid.clone().unwrap_or_default();
+            let said = remove::answered(cx, &Removal::of(&SECRETS, "kube-system", &name, &uid)).await?;
             Ok(Plan {
-                parts: parts.unwrap_or_default(),
+                parts: vec![format!(
+                    "wait until secret kube-system/{name} has gone with the node; delete it after {}{said}",
+                    seconds(patience(cx))
+                )],
             })
         }
         .boxed()
@@ -467,14 +481,7 @@ impl Act for Password {
                 return Ok(Done::new("the server keeps no password of it"));
             };
             let uid = secret.metadata.uid.unwrap_or_default();
-            let meant = Removal {
-                kind: &SECRETS,
-                namespace: "kube-system",
-                name: &name,
-                uid: &uid,
-                revision: None,
-            };
-            remove::delete(cx, &meant).await?;
+            remove::delete(cx, &Removal::of(&SECRETS, "kube-system", &name, &uid)).await?;
             Ok(Done::new(format!(
                 "secret kube-system/{name} was still there after {} and is deleted",
                 seconds(patience)

@@ -16,11 +16,65 @@ pub(super) struct Removal<'a> {
     pub(super) revision: Option<&'a str>,
 }
 
+impl<'a> Removal<'a> {
+    /// Exactly this object, whatever has been written to it since.
+    pub(super) const fn of(
+        kind: &'static Kind,
+        namespace: &'a str,
+        name: &'a str,
+        uid: &'a str,
+    ) -> Self {
+        Self {
+            kind,
+            namespace,
+            name,
+            uid,
+            revision: None,
+        }
+    }
+}
+
 /// Deletes it. Whatever has gone by itself is deleted; asking twice is asking once, since the UID says what is meant.
 ///
 /// # Errors
 /// `Changed` when it is another object, or not as it was; `Refused` with the words of an admission webhook.
 pub(super) async fn delete(cx: &ActionContext, removal: &Removal<'_>) -> Result<(), ActionError> {
+    send(cx, removal, false).await.map(drop)
+}
+
+/// In a dry run, what the server says now to this deletion (`dryRun=All`), in brackets; nothing otherwise.
+///
+/// # Errors
+/// The right is missing, or the server does not answer.
+pub(super) async fn answered(
+    cx: &ActionContext,
+    removal: &Removal<'_>,
+) -> Result<String, ActionError> {
+    if !cx.permit.is_dry_run() {
+        return Ok(String::new());
+    }
+    match send(cx, removal, true).await {
+        Ok(Sent::Accepted) => Ok(" (server accepts)".to_owned()),
+        Ok(Sent::Gone) => Ok(" (not sent: absent)".to_owned()),
+        // A step that comes before this one may be what it still lacks.
+        Err(error) if matches!(error.reason, "Refused" | "Changed") => {
+            Ok(format!(" (as things are, {})", error.message))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What came of asking for a deletion.
+enum Sent {
+    Accepted,
+    Gone,
+}
+
+async fn send(
+    cx: &ActionContext,
+    removal: &Removal<'_>,
+    try_only: bool,
+) -> Result<Sent, ActionError> {
     let Removal {
         kind,
         namespace,
@@ -29,7 +83,7 @@ pub(super) async fn delete(cx: &ActionContext, removal: &Removal<'_>) -> Result<
         revision,
     } = *removal;
     let path = match cx.checks.view.object_path(kind, namespace, name).await {
-        Err(ReadError::NotServed { .. }) => return Ok(()),
+        Err(ReadError::NotServed { .. }) => return Ok(Sent::Gone),
         other => other?,
     };
     let what = if namespace.is_empty() {
@@ -41,27 +95,33 @@ pub(super) async fn delete(cx: &ActionContext, removal: &Removal<'_>) -> Result<
     if let Some(revision) = revision {
         preconditions["resourceVersion"] = revision.into();
     }
-    let body = json!({
+    let mut body = json!({
         "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
         "preconditions": preconditions,
     });
+    if try_only {
+        // Beside a body the server does not look at the query.
+        body["dryRun"] = json!(["All"]);
+    }
+    let query = if try_only { "?dryRun=All" } else { "" };
     let body = serde_json::to_vec(&body)
         .map_err(|error| ActionError::new("Malformed", format!("{what}: {error}")))?;
     let mut pause = std::time::Duration::from_millis(100);
-    for attempt in 0.. {
-        let request = Request::delete(&path)
+    let mut attempt = 0;
+    loop {
+        let request = Request::delete(format!("{path}{query}"))
             .header(http::header::CONTENT_TYPE, "application/json")
             .header(http::header::ACCEPT, "application/json")
             .body(body.clone())
             .map_err(|error| ActionError::new("Malformed", format!("{what}: {error}")))?;
         let error = match cx.client.request::<Value>(request).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(Sent::Accepted),
             Err(error) => error,
         };
         let said = flux::words(&error);
         if let kube::Error::Api(status) = &error {
             match status.code {
-                404 => return Ok(()),
+                404 => return Ok(Sent::Gone),
                 409 => {
                     let message = format!("{what} is not what was looked at: {said}");
                     return Err(ActionError::new("Changed", message));
@@ -80,6 +140,6 @@ pub(super) async fn delete(cx: &ActionContext, removal: &Removal<'_>) -> Result<
         }
         tokio::time::sleep(pause / 2 + pause.mul_f64(fastrand::f64() / 2.0)).await;
         pause = (pause * 2).min(std::time::Duration::from_secs(3));
+        attempt += 1;
     }
-    Ok(())
 }

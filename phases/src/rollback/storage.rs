@@ -72,7 +72,7 @@ impl Act for StopScheduling {
             let (namespace, name) = (&cx.checks.settings.longhorn.namespace, &seen.name);
             let mut parts = Vec::new();
             if let Some(patch) = wanted(&seen) {
-                let said = super::answered(cx, &LONGHORN_NODES, namespace, name, &patch).await?;
+                let said = flux::answered(cx, &LONGHORN_NODES, namespace, name, &patch).await?;
                 parts.push(format!(
                     "patch nodes.longhorn.io {namespace}/{name} {patch}{said}"
                 ));
@@ -156,14 +156,11 @@ async fn remove_replica(cx: &ActionContext, id: &str, name: &str) -> Result<bool
         return Ok(false);
     }
     cx.journal.record(id, &format!("removed {name}"), volume)?;
-    let removal = Removal {
-        kind: &LONGHORN_REPLICAS,
-        namespace: &settings.longhorn.namespace,
-        name,
-        uid: &uid,
+    let meant = Removal {
         revision: Some(&revision),
+        ..Removal::of(&LONGHORN_REPLICAS, &settings.longhorn.namespace, name, &uid)
     };
-    match remove::delete(cx, &removal).await {
+    match remove::delete(cx, &meant).await {
         Ok(()) => Ok(true),
         // It was written to in between: looked at anew.
         Err(error) if error.reason == "Changed" => Ok(false),
@@ -197,6 +194,14 @@ fn rebuilt(storage: &Storage) -> impl Iterator<Item = (&str, u64)> {
             (engine.spec.volume_name.as_str(), percent)
         })
     })
+}
+
+/// How far the copies of these volumes are, in all: one for each that was begun, and a percent each.
+fn copied(storage: &Storage, of: impl Fn(&str) -> bool) -> u64 {
+    rebuilt(storage)
+        .filter(|(volume, _)| of(volume))
+        .map(|(_, percent)| percent + 1)
+        .sum()
 }
 
 impl Ties {
@@ -256,11 +261,7 @@ impl Ties {
         let ties = self.moving.len() + self.removed.len() + self.attached.len();
         // Those that are not copied yet have more to go than those that are at nothing.
         let whole = 101 * ties as u64;
-        let done = rebuilt(storage)
-            .filter(|(volume, _)| self.volumes.contains(*volume))
-            .map(|(_, percent)| percent + 1)
-            .sum();
-        whole.saturating_sub(done)
+        whole.saturating_sub(copied(storage, |volume| self.volumes.contains(volume)))
     }
 
     fn is_none(&self) -> bool {
@@ -327,12 +328,15 @@ impl Act for MoveReplicas {
             let ties = Ties::of(cx, &Tied::from(&seen));
             let mut parts: Vec<String> = Vec::new();
             parts.extend(ties.moving.iter().map(|one| format!("wait until Longhorn has moved {one}")));
-            parts.extend(ties.removed.iter().map(|one| {
-                format!(
-                    "delete replica {}/{one}, once a healthy copy on a node that stays is confirmed",
-                    cx.checks.settings.longhorn.namespace
-                )
-            }));
+            let namespace = &cx.checks.settings.longhorn.namespace;
+            for one in &ties.removed {
+                let there = seen.storage.replicas.iter().find(|replica| replica.metadata.name == *one);
+                let uid = there.map(|replica| replica.metadata.uid.as_str()).unwrap_or_default();
+                let said = remove::answered(cx, &Removal::of(&LONGHORN_REPLICAS, namespace, one, uid)).await?;
+                parts.push(format!(
+                    "delete replica {namespace}/{one}, once a healthy copy on a node that stays is confirmed{said}"
+                ));
+            }
             for volume in &cx.checks.settings.consent.volumes {
                 if seen.storage.on(&seen.name).any(|one| one.spec.volume_name == *volume) {
                     parts.push(format!("LOSE volume {volume}, as --lose-volume says"));
@@ -493,14 +497,15 @@ impl Act for StorageNodeGone {
             let view = View::snapshot(cx.checks.view.reader().clone());
             let storage = Storage::read(&view, &cx.checks.settings).await?;
             let (name, namespace) = (cx.checks.node(), &cx.checks.settings.longhorn.namespace);
-            let parts = storage.node(name).map(|_| {
-                format!(
-                    "wait until Longhorn has deleted its Node {namespace}/{name}; delete it if it does not"
-                )
-            });
-            Ok(Plan {
-                parts: parts.into_iter().collect(),
-            })
+            let mut parts = Vec::new();
+            if let Some(there) = storage.node(name) {
+                let meant = Removal::of(&LONGHORN_NODES, namespace, name, &there.metadata.uid);
+                let said = remove::answered(cx, &meant).await?;
+                parts.push(format!(
+                    "wait until Longhorn has deleted its Node {namespace}/{name}; delete it if it does not{said}"
+                ));
+            }
+            Ok(Plan { parts })
         }
         .boxed()
     }
@@ -546,14 +551,9 @@ impl Act for StorageNodeGone {
                     if begun.elapsed() < patience || there.metadata.deletion_timestamp.is_some() {
                         return Look::NotYet(format!("Longhorn still has its Node {name}"));
                     }
-                    let removal = Removal {
-                        kind: &LONGHORN_NODES,
-                        namespace: &settings.longhorn.namespace,
-                        name,
-                        uid: &there.metadata.uid,
-                        revision: None,
-                    };
-                    match remove::delete(cx, &removal).await {
+                    let namespace = &settings.longhorn.namespace;
+                    let meant = Removal::of(&LONGHORN_NODES, namespace, name, &there.metadata.uid);
+                    match remove::delete(cx, &meant).await {
                         Ok(()) => {
                             *locked(by_us) = true;
                             Look::NotYet(format!("Longhorn's Node {name} is deleted"))
@@ -666,10 +666,7 @@ impl Act for Verify {
                         None => Look::Done(storage.volumes.len()),
                         Some(first) => Look::Left(
                             101 * worse.len() as u64
-                                - rebuilt(&storage)
-                                    .map(|(_, percent)| percent + 1)
-                                    .sum::<u64>()
-                                    .min(100 * worse.len() as u64),
+                                - copied(&storage, |_| true).min(100 * worse.len() as u64),
                             format!("{} volumes are worse: {first}", worse.len()),
                         ),
                     }

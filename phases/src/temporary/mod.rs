@@ -382,28 +382,38 @@ pub(crate) async fn remove_left(
     namespace: &str,
     one: &Left,
 ) -> Result<(), ActionError> {
-    delete(client, one.kind, namespace, &one.name, &one.uid, false).await
+    delete(client, namespace, one, false).await
 }
 
-/// Asks the server to try a removal (`dryRun=All`); its answer in words.
-pub(crate) async fn try_removal(
+/// What the removal of these would be, in words; where `tried`, each with the server's answer to it (`dryRun=All`).
+///
+/// # Errors
+/// The server would refuse one.
+pub(crate) async fn removals(
+    client: &Client,
+    namespace: &str,
+    all: &[Left],
+    tried: bool,
+) -> Result<Vec<String>, ActionError> {
+    let mut parts = Vec::new();
+    for one in all {
+        let mut part = format!("delete {}", one.shown(namespace));
+        if tried {
+            delete(client, namespace, one, true).await?;
+            part.push_str(" (server accepts)");
+        }
+        parts.push(part);
+    }
+    Ok(parts)
+}
+
+async fn delete(
     client: &Client,
     namespace: &str,
     one: &Left,
-) -> Result<&'static str, ActionError> {
-    delete(client, one.kind, namespace, &one.name, &one.uid, true).await?;
-    Ok("server accepts")
-}
-
-/// Deletes exactly this object; one that is gone already is fine.
-async fn delete(
-    client: &Client,
-    kind: &Kind,
-    namespace: &str,
-    name: &str,
-    uid: &Value,
     dry_run: bool,
 ) -> Result<(), ActionError> {
+    let Left { kind, name, uid } = one;
     let query = if dry_run { "?dryRun=All" } else { "" };
     let path = format!("{}/{name}{query}", collection(kind, namespace));
     let mut options = json!({
@@ -490,12 +500,8 @@ pub async fn would_leave(
     namespace: &str,
     run: &str,
 ) -> Result<Vec<String>, ActionError> {
-    let mut parts = Vec::new();
-    for one in left(client, namespace, run, true).await? {
-        let answer = try_removal(client, namespace, &one).await?;
-        parts.push(format!("delete {} ({answer})", one.shown(namespace)));
-    }
-    Ok(parts)
+    let all = left(client, namespace, run, true).await?;
+    removals(client, namespace, &all, true).await
 }
 
 /// Deletes the namespace if this run has made it and no other run has pods in it.

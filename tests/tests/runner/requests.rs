@@ -25,29 +25,12 @@ fn asked(world: &TestEnvironment, arguments: &[&str]) -> (usize, BTreeMap<String
     (count, by_path)
 }
 
-fn everything() -> Vec<&'static str> {
-    [
-        "pre",
-        "gitops",
-        "join",
-        "storage",
-        "network",
-        "monitoring",
-        "security",
-        "post",
-        "health",
-    ]
-    .iter()
-    .flat_map(|phase| ["--phase", *phase])
-    .collect()
-}
-
 #[test]
 fn an_inspection_keeps_to_its_budget_of_requests() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
     let (pre, paths) = asked(&world, &["--phase", "pre"]);
     assert!(pre <= 40, "{pre} requests: {paths:#?}");
-    let (all, paths) = asked(&world, &everything());
+    let (all, paths) = asked(&world, &tests::every_phase());
     assert!(all <= 90, "{all} requests: {paths:#?}");
     // Each kind is listed once in a view, whoever asks first.
     let twice: Vec<_> = paths
@@ -61,7 +44,7 @@ fn an_inspection_keeps_to_its_budget_of_requests() {
 fn the_number_of_requests_does_not_grow_with_the_nodes() {
     let run = |crowd: Crowd| {
         let world = TestEnvironment::crowded(crowd);
-        asked(&world, &everything()).1
+        asked(&world, &tests::every_phase()).1
     };
     let few = run(Crowd { nodes: 2, pods: 40 });
     let many = run(Crowd {

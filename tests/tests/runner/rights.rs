@@ -15,18 +15,6 @@ tests::on_both!(
     a_rollback_needs_no_more_than_the_printed_roles,
 );
 
-/// Every phase, for an inspection of all of them.
-const ALL: [&str; 9] = [
-    "pre",
-    "gitops",
-    "join",
-    "storage",
-    "network",
-    "monitoring",
-    "security",
-    "post",
-    "health",
-];
 const PASSWORD: &str = "/api/v1/namespaces/kube-system/secrets/k3s2.node-password.k3s";
 const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
 const CLAIMS: &str = "/api/v1/namespaces/onboarding-probe/persistentvolumeclaims";
@@ -183,13 +171,17 @@ impl<'a> Account<'a> {
         all
     }
 
-    /// A call that no check, action, fix or step declares is in no role, and so it was refused.
+    /// A call that no check, action, fix or step declares is in no role, and so it was refused. The webhook of Longhorn
+    /// refuses, too, while it knows the node; a dry run asks it.
     #[track_caller]
     fn was_refused_nothing(&self) {
         let all = self.requests();
         let refused: Vec<String> = all
             .iter()
             .filter(|one| one.status == 403)
+            .filter(|one| {
+                !(one.path.contains("/longhorn-system/nodes/") && one.path.contains("dryRun=All"))
+            })
             .map(|one| format!("{} {}", one.verb, one.path))
             .collect();
         assert_eq!(refused, Vec::<String>::new(), "not declared by anything");
@@ -270,7 +262,9 @@ fn fixes_need_no_more_than_the_printed_roles() {
 fn a_rollback_needs_no_more_than_the_printed_roles() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
     let account = Account::new(&world, "leaving", &["--rollback"]);
-    let _ = account.run(&["--rollback", "--dry-run"]).exits(0);
+    let dry = account.run(&["--rollback", "--dry-run"]).exits(0);
+    // What Longhorn's webhook says of its own Node was asked with the right to ask.
+    dry.says("may not be deleted");
     account.was_refused_nothing();
     let _ = account.run(&["--rollback", "--yes"]).exits(0);
     account.was_refused_nothing();
@@ -284,7 +278,7 @@ fn a_rollback_needs_no_more_than_the_printed_roles() {
 #[test]
 fn an_inspection_of_all_phases_only_reads() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
-    let selection: Vec<&str> = ALL.iter().flat_map(|phase| ["--phase", phase]).collect();
+    let selection = tests::every_phase();
     let account = Account::new(&world, "reading", &selection);
     let rules = account
         .roles

@@ -388,13 +388,56 @@ fn an_agent_that_is_started_again_is_noticed() {
     is_out(&world);
 }
 
+const REHEARSAL: [&str; 3] = ["--rollback", "--dry-run", "--delete-emptydir-data"];
+
+/// Every change that the dry run of a rollback plans.
+fn planned(world: &TestEnvironment) -> Vec<String> {
+    let output = world.onboard(&[&REHEARSAL[..], &["--format", "json"]].concat());
+    let events = output.stdout.lines();
+    let mut events = events.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let forecast = events.find(|event| event["event"] == "forecast").unwrap();
+    let steps = forecast["plan"].as_array().unwrap().iter();
+    steps
+        .flat_map(|step| step["changes"].as_array().unwrap())
+        .map(|change| change.as_str().unwrap().to_owned())
+        .collect()
+}
+
 fn a_dry_run_of_it_changes_nothing_and_tells_what_the_server_says() {
-    let world = onboarded(&[]);
+    let world = onboarded(&["longhorn-hard-anti-affinity"]);
+    world.fault("pod-emptydir", true);
+    wait_for(&world, "pod-emptydir", "EmptyDirData");
     let (before, since) = (world.repository_state(), world.requests().len());
-    let output = world.onboard(&["--rollback", "--dry-run"]).exits(0);
+    let output = world.onboard(&REHEARSAL).exits(0);
     output.says("[DRY RUN]");
-    output.says("(server accepts)");
     output.says("nothing was changed");
+    // Each change of the plan carries the server's own answer, as things are now.
+    let plan = planned(&world);
+    for (change, said) in [
+        ("patch kustomization flux-system/", "(server accepts)"),
+        ("patch node k3s2 ", "(server accepts)"),
+        (
+            "patch nodes.longhorn.io longhorn-system/k3s2 ",
+            "(server accepts)",
+        ),
+        ("evict pod ", "(server accepts)"),
+        ("delete replica longhorn-system/", "(server accepts)"),
+        ("delete node k3s2, uid ", "(server accepts)"),
+        ("Node longhorn-system/k3s2", "(as things are, "),
+        ("k3s2.node-password.k3s", "(server accepts)"),
+        ("annotate gitrepository flux-system/", "(server accepts)"),
+        ("annotate kustomization flux-system/", "(server accepts)"),
+    ] {
+        let parts: Vec<&String> = plan.iter().filter(|part| part.contains(change)).collect();
+        assert!(!parts.is_empty(), "nothing says {change}: {plan:#?}");
+        let others: Vec<_> = parts.iter().filter(|part| !part.contains(said)).collect();
+        assert!(others.is_empty(), "{change} without {said}: {others:#?}");
+    }
+    let diff = plan.iter().find(|part| part.starts_with("--- a/")).unwrap();
+    assert!(
+        diff.contains("\n-  - ../k3s2-node-config/\n+  # - ../"),
+        "{diff}"
+    );
     assert!(!world.state().exists() && !world.logs().exists());
     assert_eq!(world.repository_state(), before);
     let kept = world.changes(since).into_iter();
