@@ -12,6 +12,7 @@ mod written;
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use checks::rights::{self, Extent};
 use libtest_mimic::Completion;
 use sandbox::Stage;
 use tests::TestEnvironment;
@@ -106,8 +107,57 @@ pub(crate) fn same_answers() -> Outcome {
     })
 }
 
+/// Whatever an onboarding and a rollback declare that they read, watch or remove, as one request each. Which of it one run
+/// sends is a matter of the moment: a kind is watched where something is waited for, and what goes by itself is not
+/// deleted.
+fn declared() -> Vec<(&'static str, String)> {
+    let settings = checks::Settings::default();
+    let mut rights = rights::needed(&settings, &Extent::Onboarding);
+    rights.extend(rights::needed_by(
+        phases::rollback::needs(),
+        "rollback",
+        true,
+        &settings,
+    ));
+    rights
+        .into_keys()
+        .filter_map(|right| {
+            let kind = checks::kinds::ALL
+                .iter()
+                .find(|kind| (kind.group, kind.plural) == (right.group, right.resource))?;
+            let mut path = match (kind.group, kind.versions[0]) {
+                ("", version) => format!("/api/{version}"),
+                (group, version) => format!("/apis/{group}/{version}"),
+            };
+            // Where it is needed in the whole cluster, and in places where a run still reads one namespace only.
+            if !right.namespace.is_empty() {
+                path.push_str(&format!("/namespaces/{}", right.namespace));
+            }
+            path.push_str(&format!("/{}", kind.plural));
+            let name = if right.name.is_empty() { "one" } else { &right.name };
+            let selector = if right.name.is_empty() {
+                String::new()
+            } else {
+                format!("fieldSelector=metadata.name%3D{name}&")
+            };
+            match right.verb {
+                "list" => Some(("GET", format!("{path}?{selector}limit=500"))),
+                "watch" => Some((
+                    "GET",
+                    format!(
+                        "{path}?{selector}allowWatchBookmarks=true&resourceVersion=1&timeoutSeconds=1&watch=true"
+                    ),
+                )),
+                "delete" if kind.namespaced && right.namespace.is_empty() => None,
+                "delete" => Some(("DELETE", format!("{path}/{name}"))),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
 /// What an onboarding, an inspection of everything and a rollback send is what the table has, so that the comparison is
-/// about the requests that matter.
+/// about the requests that matter. So is what they declare and did not come to send this time.
 pub(crate) fn every_shape_is_in_the_table() -> Outcome {
     let environment = TestEnvironment::on_the_sandbox(Stage::New, &[]);
     let _ = environment.onboard(&[]).exits(0);
@@ -139,6 +189,12 @@ pub(crate) fn every_shape_is_in_the_table() -> Outcome {
             absent.insert(shape.clone(), row(method, &request.path));
         }
         shapes.insert(shape);
+    }
+    for (method, path) in declared() {
+        let shape = step::shape(method, &path);
+        if !known.contains(&shape) {
+            absent.insert(shape, row(method, &path));
+        }
     }
     println!(
         "{} shapes of request in an onboarding ({onboarding} requests), an inspection of everything ({inspection}) and a \

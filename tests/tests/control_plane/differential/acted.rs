@@ -14,6 +14,8 @@ const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/table/leases";
 const DISKS: &str = "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/nodes/first";
 const OWNER: &str =
     "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/first";
+const SOURCE: &str =
+    "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories/first";
 
 /// As the program names itself.
 const AS: &str = "fieldManager=onboarding";
@@ -231,6 +233,12 @@ fn owners() -> Vec<Step> {
             suspend(true.into()),
         ),
         Step::patch(
+            "dry run",
+            &format!("{SOURCE}?{WOULD}"),
+            "merge",
+            json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "tried"}}}),
+        ),
+        Step::patch(
             class,
             &format!("{OWNER}?{AS}"),
             "merge",
@@ -337,6 +345,11 @@ fn removals() -> Vec<Step> {
         Step::delete(class, "/api/v1/namespaces/table/secrets/keys"),
         Step::delete("dry run", &format!("{node}?dryRun=All")),
         Step::get(class, node).keep("node", "/metadata/uid"),
+        Step::delete("dry run", &format!("{node}?dryRun=All"))
+            .body(json!({"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"], "preconditions": {"uid": "{node}"}, "propagationPolicy": "Background"})),
+        Step::delete("dry run", &format!("{node}?dryRun=All"))
+            .body(json!({"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"], "preconditions": {"uid": "00000000-0000-4000-8000-000000000000"}}))
+            .only(&["/reason", "/code"]),
         Step::delete("precondition", node)
             .body(json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": "00000000-0000-4000-8000-000000000000"}}))
             .only(&["/reason", "/code"]),
