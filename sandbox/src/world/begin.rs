@@ -117,7 +117,7 @@ fn change(
 mod tests {
     use super::*;
     use crate::world::{
-        kinds::{self, DAEMON_SETS, DEPLOYMENTS, LH_NODES, LH_VOLUMES, PODS, Res},
+        kinds::{self, DAEMON_SETS, DEPLOYMENTS, LH_NODES, LH_VOLUMES, PODS, Res, SECRETS},
         make::{condition, items, name, namespace, text},
         pods,
     };
@@ -213,6 +213,16 @@ mod tests {
     fn an_onboarded_cluster_has_two_nodes_and_spreads_its_volumes() {
         let (objects, _dir) = begin(Stage::Onboarded);
         well(&objects, 2);
+        // The k3s server keeps a password for each, which goes with its Node.
+        for node in of(&objects, &NODES) {
+            let password = format!("{}.node-password.k3s", name(node));
+            let secret = of(&objects, &SECRETS)
+                .into_iter()
+                .find(|secret| name(secret) == password)
+                .unwrap_or_else(|| panic!("no {password}"));
+            let owner = &secret["metadata"]["ownerReferences"][0];
+            assert_eq!(owner["uid"], node["metadata"]["uid"], "{password}");
+        }
         let disks = of(&objects, &LH_NODES);
         assert_eq!(disks.len(), 2);
         for node in disks {

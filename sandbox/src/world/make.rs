@@ -135,10 +135,11 @@ fn format_time(time: SystemTime, format: &str) -> String {
         .to_string()
 }
 
-/// Seconds since a time that Kubernetes wrote; `None` when it is no time.
+/// Seconds from a time that Kubernetes wrote until [`now`]; `None` when it is no time.
 pub(crate) fn age(written: &str) -> Option<f64> {
     let then: Timestamp = written.parse().ok()?;
-    Some(Timestamp::now().duration_since(then).as_secs_f64())
+    let since = Timestamp::now().duration_since(then).as_secs_f64();
+    Some(since - PAST.get().as_secs_f64())
 }
 
 /// The object's name, empty without one.
@@ -260,7 +261,9 @@ mod tests {
 
     #[test]
     fn ages_are_counted_from_now() {
-        let age = age(&micro_ago(Duration::from_secs(90))).unwrap();
-        assert!((89.0..100.0).contains(&age), "{age}");
+        for before in [Duration::ZERO, Duration::from_secs(86_400)] {
+            let age = in_the_past(before, || age(&micro_ago(Duration::from_secs(90)))).unwrap();
+            assert!((89.0..100.0).contains(&age), "{age}");
+        }
     }
 }

@@ -404,9 +404,11 @@ fn planned(world: &TestEnvironment) -> Vec<String> {
 }
 
 fn a_dry_run_of_it_changes_nothing_and_tells_what_the_server_says() {
-    let world = onboarded(&["longhorn-hard-anti-affinity"]);
-    world.fault("pod-emptydir", true);
-    wait_for(&world, "pod-emptydir", "EmptyDirData");
+    let world = onboarded(&["longhorn-hard-anti-affinity", "pod-emptydir"]);
+    world.until("there is a pod to evict", || {
+        let plan = planned(&world);
+        plan.iter().any(|part| part.starts_with("evict pod "))
+    });
     let (before, since) = (world.repository_state(), world.requests().len());
     let output = world.onboard(&REHEARSAL).exits(0);
     output.says("[DRY RUN]");
