@@ -3,22 +3,33 @@
 use checks::{probe::VOLUME, resources::longhorn::Volume};
 use futures::{FutureExt, future::BoxFuture};
 
-use crate::{Act, ActionContext, ActionError, Done, Plan, actions, temporary};
+use super::find;
+use crate::{
+    Act, ActionContext, ActionError, Done, Plan, actions,
+    temporary::{self, Whose},
+};
 
 pub(super) const LEFTOVERS: &str = "rollback::leftovers";
 
 /// `rollback::leftovers`
 pub(super) struct Leftovers;
 
-/// What of the run is there and is not on its way out. Nothing is asked where the run never began to make anything.
+/// What of the run is there and is not on its way out. Nothing is asked where the run never began to make anything;
+/// without any record of a run, all runs about the node are meant: none of them goes on while we have its lock.
 async fn left(cx: &ActionContext) -> Result<Vec<temporary::Left>, ActionError> {
-    let begun = |id: &str| cx.checks.report.action(id).is_some();
+    let namespace = &cx.checks.settings.probe.namespace;
+    let report = &cx.checks.report;
+    let recorded = report.actions.iter().any(|one| find(&one.id).is_none());
+    if !recorded {
+        let every = Whose::Node(cx.checks.node());
+        return temporary::left(&cx.client, namespace, every, true).await;
+    }
+    let begun = |id: &str| report.action(id).is_some();
     let any = actions::all().any(|one| one.act.is_temporary() && begun(one.id));
     if !any {
         return Ok(Vec::new());
     }
-    let namespace = &cx.checks.settings.probe.namespace;
-    temporary::left(&cx.client, namespace, &cx.run, begun(VOLUME)).await
+    temporary::left(&cx.client, namespace, Whose::Run(&cx.run), begun(VOLUME)).await
 }
 
 /// Whether this is the volume of a test that the run began: with its claim it goes by itself.

@@ -33,6 +33,11 @@ pub(crate) use watch::{Step, ended, pods_until, serving};
 
 /// The label that names the action that made an object.
 const ACTION: &str = "onboarding/action";
+/// The label that names the node that the run is about.
+const NODE: &str = "onboarding/node";
+/// A longer value makes no label. A node has a label of its own name, so hardly one is longer.
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>
+const LONGEST: usize = 63;
 /// How long one removal may take in all: whoever pressed Ctrl-C waits for it.
 const REMOVAL: Duration = Duration::from_secs(10);
 
@@ -63,7 +68,30 @@ const KINDS: [&Kind; 3] = [&PODS, &CLAIMS, &STORAGE_CLASSES];
 /// The labels of an object that an action of this run makes.
 pub(crate) fn labels(cx: &ActionContext, action: &str) -> Value {
     let (key, value) = MANAGED.split_once('=').unwrap_or((MANAGED, ""));
-    json!({key: value, RUN: cx.run, ACTION: action.replace("::", ".")})
+    let mut labels = json!({key: value, RUN: cx.run, ACTION: action.replace("::", ".")});
+    let node = cx.checks.node();
+    if node.len() <= LONGEST {
+        labels[NODE] = node.into();
+    }
+    labels
+}
+
+/// Whose objects are meant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose<'a> {
+    /// Those of one run.
+    Run(&'a str),
+    /// Those of every run about a node, for who has its lock and no record of what ran before.
+    Node(&'a str),
+}
+
+impl Whose<'_> {
+    const fn label(&self) -> (&'static str, &str) {
+        match self {
+            Self::Run(run) => (RUN, run),
+            Self::Node(node) => (NODE, node),
+        }
+    }
 }
 
 /// A name that no other object has: what it is for, the run, and four digits.
@@ -354,25 +382,26 @@ async fn listed(
         .collect())
 }
 
-/// What of a run is there, in the order in which it is removed: the namespace last, if the run has made it and no other
-/// run has pods in it. Claims and classes are asked for only where the run began a test of a volume.
+/// What of a run is there, in the order in which it is removed: the namespace last, if the run has made it and nobody
+/// else has pods in it. Claims and classes are asked for only where the run began a test of a volume.
 ///
 /// # Errors
 /// Something could not be listed.
 pub(crate) async fn left(
     client: &Client,
     namespace: &str,
-    run: &str,
+    whose: Whose<'_>,
     volume: bool,
 ) -> Result<Vec<Left>, ActionError> {
     let kinds = if volume { &KINDS[..] } else { &KINDS[..1] };
-    let selector = encode(&format!("{RUN}={run}"));
+    let (key, value) = whose.label();
+    let selector = encode(&format!("{key}={value}"));
     let mut all = Vec::new();
     for kind in kinds {
         let path = format!("{}?labelSelector={selector}", collection(kind, namespace));
         all.extend(listed(client, kind, &path).await?);
     }
-    all.extend(own_namespace(client, namespace, run).await?);
+    all.extend(own_namespace(client, namespace, whose).await?);
     Ok(all)
 }
 
@@ -500,7 +529,7 @@ pub async fn would_leave(
     namespace: &str,
     run: &str,
 ) -> Result<Vec<String>, ActionError> {
-    let all = left(client, namespace, run, true).await?;
+    let all = left(client, namespace, Whose::Run(run), true).await?;
     removals(client, namespace, &all, true).await
 }
 
@@ -511,7 +540,7 @@ pub(crate) async fn leave_namespace(
     run: &str,
 ) -> Result<Option<String>, ActionError> {
     let work = async {
-        let Some(own) = own_namespace(client, namespace, run).await? else {
+        let Some(own) = own_namespace(client, namespace, Whose::Run(run)).await? else {
             return Ok(None);
         };
         remove_left(client, "", &own).await?;
@@ -526,12 +555,13 @@ pub(crate) async fn leave_namespace(
     }
 }
 
-/// The namespace, if this run has made it, no other run has pods in it, and it is not on its way out.
+/// The namespace, if they have made it, nobody else has pods in it, and it is not on its way out.
 async fn own_namespace(
     client: &Client,
     namespace: &str,
-    run: &str,
+    whose: Whose<'_>,
 ) -> Result<Option<Left>, ActionError> {
+    let (key, value) = whose.label();
     let path = format!("{}/{namespace}", collection(&NAMESPACES, ""));
     let what = format!("namespace {namespace}");
     let found = match send(client, "GET", &path, Vec::new(), &what).await {
@@ -539,13 +569,13 @@ async fn own_namespace(
         other => other?,
     };
     let metadata = &found["metadata"];
-    if metadata["labels"][RUN] != run || metadata.get("deletionTimestamp").is_some() {
+    if metadata["labels"][key] != value || metadata.get("deletionTimestamp").is_some() {
         return Ok(None);
     }
     let others = format!(
         "{}?labelSelector={}",
         collection(&PODS, namespace),
-        encode(&format!("{MANAGED},{RUN}!={run}"))
+        encode(&format!("{MANAGED},{key}!={value}"))
     );
     let others: Value = send(client, "GET", &others, Vec::new(), "pods").await?;
     if others["items"]
