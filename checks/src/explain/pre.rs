@@ -156,8 +156,8 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     ),
     (
         "pre::longhorn_instance_managers",
-        "For each node that Longhorn knows there must be an InstanceManager object with this node and the state \
-         running.",
+        "Longhorn runs one instance manager on each node and keeps an InstanceManager object about it. Every node that \
+         Longhorn knows must have one that says it is running.",
     ),
     (
         "pre::longhorn_control_plane_node",

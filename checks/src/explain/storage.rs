@@ -58,12 +58,16 @@ pub(super) const DECIDED: &[(&str, &str)] = &[
     ),
     (
         "storage::instance_manager",
-        "Looks for an InstanceManager object of the node for the v1 engine; its state must be running.",
+        "Longhorn runs one instance manager on each node and keeps an InstanceManager object about it. The one of the new node \
+         must be there and say that it is running. One that is only there for the newer v2 engine does not count.",
     ),
     (
         "storage::engine_image",
-        "Looks up the node in nodeDeploymentMap of the EngineImage that the setting default-engine-image names (of all, \
-         where the setting is not known). An older image that is not there is a warning.",
+        "The engine is the program that serves a volume, and Longhorn unpacks it on each node before a replica may lie \
+         there. Which nodes have it stands in the EngineImage object, as a list of node names (nodeDeploymentMap). \
+         The node must be in the list of the image that new volumes use (setting default-engine-image; every image, where \
+         that setting is not known). An older image that is missing there is a warning: only volumes that still use it \
+         are concerned.",
     ),
     (
         "storage::replica_placement",
