@@ -286,14 +286,8 @@ impl TestEnvironment {
     /// Starts the program on the sandbox (`--sandbox=DIR`), with state and logs in this environment.
     #[must_use]
     pub fn spawn_onboard(&self, arguments: &[&str]) -> Running {
-        if self.turn.is_some() {
-            return self.spawn_plain(arguments);
-        }
         let mut command = self.command();
-        command
-            .arg(format!("--sandbox={}", self.sandbox().dir().display()))
-            .args(self.folders())
-            .args(arguments);
+        command.args(self.arguments()).args(arguments);
         Running::start(command, self.root())
     }
 
@@ -306,19 +300,46 @@ impl TestEnvironment {
     /// Starts the program as on a real cluster (`--kubeconfig` and `--repo`), with state and logs in this environment.
     #[must_use]
     pub fn spawn_plain(&self, arguments: &[&str]) -> Running {
+        let cluster = if self.is_real() {
+            self.cluster()
+        } else {
+            self.plain()
+        };
         let mut command = self.command();
-        command
-            .arg("--kubeconfig")
-            .arg(self.sandbox().kubeconfig())
-            .arg("--repo")
-            .arg(self.sandbox().checkout())
-            .args(self.folders());
-        if self.turn.is_some() {
-            // The limits of a test, which later arguments may change.
-            command.args(real::LIMITS);
-        }
-        command.args(arguments);
+        command.args(cluster).args(self.folders()).args(arguments);
         Running::start(command, self.root())
+    }
+
+    /// What names this cluster and its repository, and the folders of this environment.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut all = self.cluster();
+        all.extend(self.folders());
+        all
+    }
+
+    /// What names this cluster and its repository; on a real control plane with the limits of a test, which later
+    /// arguments may change.
+    #[must_use]
+    pub fn cluster(&self) -> Vec<String> {
+        if !self.is_real() {
+            return vec![format!("--sandbox={}", self.sandbox().dir().display())];
+        }
+        let mut all = self.plain();
+        all.extend(real::LIMITS.map(str::to_owned));
+        all
+    }
+
+    /// The same as on a real cluster: `--kubeconfig` and `--repo`.
+    fn plain(&self) -> Vec<String> {
+        let text = |path: &Path| path.display().to_string();
+        let sandbox = self.sandbox();
+        vec![
+            "--kubeconfig".to_owned(),
+            text(&sandbox.kubeconfig()),
+            "--repo".to_owned(),
+            text(&sandbox.checkout()),
+        ]
     }
 
     /// Whether this world stands on a real control plane.

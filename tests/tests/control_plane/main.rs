@@ -27,6 +27,8 @@ mod fixes;
 mod interrupted;
 mod kubectl;
 mod life;
+#[path = "../runner/lock.rs"]
+mod lock;
 mod pre;
 #[path = "../runner/rights.rs"]
 #[allow(dead_code, reason = "what only tests of the sandbox use")]
@@ -36,9 +38,13 @@ mod rights;
 mod rollback;
 #[path = "../runner/rollback_budgets.rs"]
 mod rollback_budgets;
+#[path = "../runner/rollback_people.rs"]
+mod rollback_people;
 #[path = "../runner/stories.rs"]
 #[allow(dead_code, reason = "what only tests of the sandbox use")]
 mod stories;
+#[path = "../runner/temporary.rs"]
+mod temporary;
 
 use std::{process::ExitCode, sync::OnceLock};
 
@@ -91,9 +97,12 @@ const ON_BOTH: &[(&str, Bodies)] = &[
     ("fixes", fixes::ON_BOTH),
     ("stories", stories::ON_BOTH),
     ("interrupted", interrupted::ON_BOTH),
+    ("lock", lock::ON_BOTH),
     ("rights", rights::ON_BOTH),
     ("rollback", rollback::ON_BOTH),
     ("rollback", rollback_budgets::ON_BOTH),
+    ("rollback", rollback_people::ON_BOTH),
+    ("temporary", temporary::ON_BOTH),
     (
         "pre",
         &[(

@@ -4,6 +4,16 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tests::{Running, TestEnvironment};
 
+tests::on_both!(
+    of_two_runs_that_start_together_exactly_one_proceeds,
+    it_is_given_back_at_every_end_and_inspections_never_take_it,
+    a_killed_run_is_followed_at_once_in_its_folder_and_elsewhere_after_its_time,
+    a_copy_of_the_folder_takes_nothing_from_the_run_that_goes_on,
+    what_a_killed_run_left_of_its_lease_is_given_back_by_a_start_with_nothing_to_do,
+    a_run_that_loses_its_lease_writes_nothing_more,
+    without_the_lease_the_folder_alone_keeps_a_second_run_out,
+);
+
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/onboarding-k3s2";
 
 fn holder(world: &TestEnvironment) -> Value {
@@ -26,10 +36,9 @@ fn elsewhere(world: &TestEnvironment, name: &str) -> Vec<String> {
 
 /// Starts a run with folders of its own.
 fn start(world: &TestEnvironment, folders: &[String], more: &[&str]) -> Running {
-    let sandbox = format!("--sandbox={}", world.sandbox().dir().display());
-    let mut arguments = vec![sandbox.as_str()];
-    arguments.extend(folders.iter().map(String::as_str));
-    arguments.extend(more);
+    let cluster = world.cluster();
+    let named = cluster.iter().chain(folders).map(String::as_str);
+    let arguments: Vec<&str> = named.chain(more.iter().copied()).collect();
     world.spawn(&arguments)
 }
 
@@ -56,7 +65,6 @@ fn overwrite(world: &TestEnvironment, identity: &str, renewed: Timestamp, second
     });
 }
 
-#[test]
 fn of_two_runs_that_start_together_exactly_one_proceeds() {
     let world = TestEnvironment::new();
     world.fault("node-never-registers", true);
@@ -95,7 +103,6 @@ fn of_two_runs_that_start_together_exactly_one_proceeds() {
     assert_eq!(world.commits().len(), 2, "one commit was added");
 }
 
-#[test]
 fn it_is_given_back_at_every_end_and_inspections_never_take_it() {
     let world = TestEnvironment::new();
     let _ = world.onboard(&["--phase", "pre"]).exits(0);
@@ -118,7 +125,6 @@ fn it_is_given_back_at_every_end_and_inspections_never_take_it() {
     assert_ne!(world.object(LEASE), Value::Null, "a partial run took it");
 }
 
-#[test]
 fn a_killed_run_is_followed_at_once_in_its_folder_and_elsewhere_after_its_time() {
     let world = TestEnvironment::new();
     let mut run = world.spawn_waiting();
@@ -145,7 +151,6 @@ fn a_killed_run_is_followed_at_once_in_its_folder_and_elsewhere_after_its_time()
     assert_eq!(holder(&world), Value::Null);
 }
 
-#[test]
 fn a_copy_of_the_folder_takes_nothing_from_the_run_that_goes_on() {
     let world = TestEnvironment::new();
     let mut run = world.spawn_waiting();
@@ -169,7 +174,6 @@ fn a_copy_of_the_folder_takes_nothing_from_the_run_that_goes_on() {
     assert_eq!(holder(&world), Value::Null);
 }
 
-#[test]
 fn what_a_killed_run_left_of_its_lease_is_given_back_by_a_start_with_nothing_to_do() {
     for arguments in [&["--cleanup"][..], &["--rollback", "--yes"]] {
         let world = TestEnvironment::new();
@@ -189,7 +193,6 @@ fn what_a_killed_run_left_of_its_lease_is_given_back_by_a_start_with_nothing_to_
     }
 }
 
-#[test]
 fn a_run_that_loses_its_lease_writes_nothing_more() {
     let world = TestEnvironment::new();
     let config = world.root().join("short.toml");
@@ -225,7 +228,6 @@ fn a_run_that_loses_its_lease_writes_nothing_more() {
     assert!(report.finished.is_some(), "the report is whole");
 }
 
-#[test]
 fn without_the_lease_the_folder_alone_keeps_a_second_run_out() {
     let world = TestEnvironment::new();
     let config = world.root().join("folder.toml");

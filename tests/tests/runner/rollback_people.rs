@@ -7,6 +7,14 @@ use tests::{Output, TestEnvironment};
 
 use crate::rollback::{NODE, is_out, onboarded, roll_back, settle, wait_for};
 
+tests::on_both!(
+    a_volume_that_somebody_attached_by_hand_is_theirs_to_detach,
+    without_another_node_that_takes_pods_nothing_is_begun,
+    a_server_is_never_taken_out,
+    somebody_at_a_terminal_is_asked_and_a_no_changes_nothing,
+    a_commit_that_somebody_pushes_on_top_of_ours_is_followed_as_well,
+);
+
 /// Sets or takes away that the control-plane node takes no pods.
 fn cordon(world: &TestEnvironment, so: bool) {
     let patch = json!({"spec": {"unschedulable": so}});
@@ -26,7 +34,6 @@ fn is_blocked(world: &TestEnvironment, reason: &str) -> Output {
     output
 }
 
-#[test]
 fn a_volume_that_somebody_attached_by_hand_is_theirs_to_detach() {
     let world = onboarded(&["longhorn-attached-by-hand"]);
     wait_for(&world, "longhorn-attached-by-hand", "AttachedByHand");
@@ -36,7 +43,6 @@ fn a_volume_that_somebody_attached_by_hand_is_theirs_to_detach() {
     is_out(&world);
 }
 
-#[test]
 fn without_another_node_that_takes_pods_nothing_is_begun() {
     let world = onboarded(&[]);
     cordon(&world, true);
@@ -46,7 +52,6 @@ fn without_another_node_that_takes_pods_nothing_is_begun() {
     is_out(&world);
 }
 
-#[test]
 fn a_server_is_never_taken_out() {
     let world = onboarded(&[]);
     let since = world.requests().len();
@@ -60,8 +65,7 @@ fn a_server_is_never_taken_out() {
 fn typed(world: &TestEnvironment, answer: &str) -> Option<(i32, String)> {
     let plain = world.command();
     let mut line = vec![plain.get_program().display().to_string()];
-    line.push(format!("--sandbox={}", world.sandbox().dir().display()));
-    line.extend(world.folders());
+    line.extend(world.arguments());
     line.push("--rollback".to_owned());
     let mut command = Command::new("script");
     command
@@ -84,7 +88,6 @@ fn typed(world: &TestEnvironment, answer: &str) -> Option<(i32, String)> {
     Some((output.status.code().unwrap_or(-1), said))
 }
 
-#[test]
 fn somebody_at_a_terminal_is_asked_and_a_no_changes_nothing() {
     let world = onboarded(&[]);
     let since = world.requests().len();
@@ -146,7 +149,6 @@ fn somebody_pushes(world: &TestEnvironment) {
     let _ = world.git(&theirs, &["push", "-q", "origin", "main"]);
 }
 
-#[test]
 fn a_commit_that_somebody_pushes_on_top_of_ours_is_followed_as_well() {
     let world = onboarded(&["flux-source-unreachable"]);
     let before = world.commits().len();

@@ -4,6 +4,16 @@ use sandbox::Stage;
 use serde_json::Value;
 use tests::TestEnvironment;
 
+tests::on_both!(
+    an_onboarding_leaves_nothing_behind,
+    an_interrupt_in_the_middle_leaves_nothing_behind,
+    what_a_killed_run_leaves_is_removed_by_cleanup_and_by_the_next_start,
+    what_a_killed_run_leaves_goes_with_its_rollback_and_with_the_run_that_replaces_it,
+    without_any_record_leftovers_are_found_by_their_node,
+    an_inspection_makes_no_pods_and_says_how_to,
+    a_namespace_that_somebody_has_prepared_is_used_and_left_alone,
+);
+
 const LABEL: &str = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Donboarding";
 
 /// Everything in the cluster that carries our label, and does not go already.
@@ -37,7 +47,6 @@ fn stuck(world: &TestEnvironment) -> tests::Running {
     run
 }
 
-#[test]
 fn an_onboarding_leaves_nothing_behind() {
     let world = TestEnvironment::new();
     let since = world.requests().len();
@@ -66,7 +75,6 @@ fn an_onboarding_leaves_nothing_behind() {
     }
 }
 
-#[test]
 fn an_interrupt_in_the_middle_leaves_nothing_behind() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
     let mut run = stuck(&world);
@@ -77,7 +85,6 @@ fn an_interrupt_in_the_middle_leaves_nothing_behind() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-#[test]
 fn what_a_killed_run_leaves_is_removed_by_cleanup_and_by_the_next_start() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
     let mut run = stuck(&world);
@@ -106,7 +113,6 @@ fn what_a_killed_run_leaves_is_removed_by_cleanup_and_by_the_next_start() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-#[test]
 fn what_a_killed_run_leaves_goes_with_its_rollback_and_with_the_run_that_replaces_it() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
     let mut run = stuck(&world);
@@ -167,7 +173,31 @@ fn what_a_killed_run_leaves_goes_with_its_rollback_and_with_the_run_that_replace
     assert_eq!(record.state, reports::model::ActionState::Done);
 }
 
-#[test]
+fn without_any_record_leftovers_are_found_by_their_node() {
+    let world = TestEnvironment::at(Stage::Onboarded, &["image-pull-fails-on-node"]);
+    let config = world.root().join("short.toml");
+    std::fs::write(&config, "lock_duration = \"3s\"\n").unwrap();
+    let config = config.display().to_string();
+    let mut run = world.spawn_onboard(&["--phase", "network", "--apply", "--config", &config]);
+    run.until("the wait for a pod", |run| {
+        run.said().contains("ImagePullBackOff")
+    });
+    run.signal("KILL");
+    let _ = run.wait();
+    // The machine of whoever ran it was started anew, so /tmp is empty.
+    std::fs::remove_dir_all(world.state()).unwrap();
+    std::fs::remove_dir_all(world.logs()).unwrap();
+    world.fault("image-pull-fails-on-node", false);
+    assert!(!ours(&world).is_empty());
+    world.until("the lock of the killed run is over", || {
+        let output = world.onboard(&["--rollback", "--yes", "--config", &config]);
+        assert!(matches!(output.code, 0 | 6), "{}", output.stderr);
+        output.code == 0
+    });
+    let left = ours(&world);
+    assert!(left.is_empty(), "{left:?}");
+}
+
 fn an_inspection_makes_no_pods_and_says_how_to() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
     let since = world.requests().len();
@@ -184,7 +214,6 @@ fn an_inspection_makes_no_pods_and_says_how_to() {
     assert!(ours(&world).is_empty());
 }
 
-#[test]
 fn a_namespace_that_somebody_has_prepared_is_used_and_left_alone() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
     // It comes with a quota of no pods; that refuses the first, and says so.
