@@ -263,8 +263,10 @@ fn a_rollback_needs_no_more_than_the_printed_roles() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
     let account = Account::new(&world, "leaving", &["--rollback"]);
     let dry = account.run(&["--rollback", "--dry-run"]).exits(0);
-    // What Longhorn's webhook says of its own Node was asked with the right to ask.
-    dry.says("may not be deleted");
+    // What Longhorn's webhook says of its own Node was asked with the right to ask; on a real server it has none here.
+    if !world.is_real() {
+        dry.says("may not be deleted");
+    }
     account.was_refused_nothing();
     let _ = account.run(&["--rollback", "--yes"]).exits(0);
     account.was_refused_nothing();
