@@ -374,12 +374,13 @@ fn cause(one: &Folded<'_>, look: Look, lines: &mut Vec<String>) {
             lines.push(format!("    {label:8}{line}").trim_end().to_owned());
         }
     };
-    labelled("saw", &clean(&ended.message));
+    let message = clean(&ended.message);
+    labelled("saw", &message);
     let facts: Vec<String> = ended
         .evidence
         .iter()
         .map(|fact| clean(fact))
-        .filter(|fact| *fact != clean(&ended.message))
+        .filter(|fact| !is_told(fact, &message))
         .collect();
     for fact in facts.iter().take(EVIDENCE) {
         labelled("", fact);
@@ -422,6 +423,21 @@ fn commit(report: &Report) -> Option<String> {
 
 fn cases(report: &Report) -> impl Iterator<Item = &Case> {
     report.phases.iter().flat_map(|phase| &phase.cases)
+}
+
+/// Whether a fact says nothing that the message has not said: the same words, or the same of an object that it names.
+fn is_told(fact: &str, message: &str) -> bool {
+    if message.contains(fact) {
+        return true;
+    }
+    fact.split_once(": ")
+        .is_some_and(|(object, seen)| !seen.is_empty() && told_of(object, seen, message))
+}
+
+fn told_of(object: &str, seen: &str, message: &str) -> bool {
+    message
+        .find(&format!(": {seen}"))
+        .is_some_and(|at| message[..at].contains(object))
 }
 
 #[cfg(test)]

@@ -85,14 +85,13 @@ impl Sink for Pretty {
                     cases: *cases,
                     ..Seen::default()
                 };
-                self.print(&[self.page.phase(*phase)]);
+                self.print(&self.page.phase(*phase));
             }
             Event::Forecast { forecast, plan } => {
                 self.print(&super::forecast::lines(forecast, plan, self.page.look));
             }
             Event::Advice(text) => {
-                let lines: Vec<String> = text.lines().map(clean).collect();
-                self.print(&lines);
+                self.print(&self.page.advice(text));
             }
             Event::CaseStarted { id, .. } => {
                 let seen = lock(&self.seen);
@@ -239,9 +238,23 @@ impl Page {
         }
     }
 
-    fn phase(self, phase: Phase) -> String {
+    fn phase(self, phase: Phase) -> Vec<String> {
         let heading = format!("{}/9 {}", phase.number(), phase.name());
-        format!("{} · {}", self.look.strong(&heading), phase.question())
+        let strong = self.look.strong(&heading);
+        if self.takes(&format!("{heading} · {}", phase.question())) {
+            return vec![format!("{strong} · {}", phase.question())];
+        }
+        vec![strong, format!("    {}", phase.question())]
+    }
+
+    /// Words are wrapped. What is set off by blanks is to be pasted, so it stays one line.
+    fn advice(self, text: &str) -> Vec<String> {
+        let lines = text.lines().flat_map(|line| match self.look.width {
+            _ if line.starts_with("  ") => vec![format!("  {}", clean(line))],
+            Some(width) => wrap(&clean(line), width),
+            None => vec![clean(line)],
+        });
+        lines.collect()
     }
 
     fn skipped(self, phase: Phase, why: &str) -> String {

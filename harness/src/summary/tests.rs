@@ -342,3 +342,19 @@ fn warnings_that_say_the_same_are_one_trouble() {
         "{lines}"
     );
 }
+
+#[test]
+fn what_the_message_has_said_is_not_said_again() {
+    let message = "disk sdb1 at /mnt/x of k3s2: Ready=False (NoDiskInfo: no such file)";
+    assert!(is_told(
+        "disk sdb1 at /mnt/x: Ready=False (NoDiskInfo: no such file)",
+        message
+    ));
+    assert!(is_told("Ready=False", message));
+    assert!(!is_told(
+        "disk sdc1 at /mnt/y: Ready=False (NoDiskInfo: no such file)",
+        message
+    ));
+    assert!(!is_told("disk sdb1 at /mnt/x: Schedulable=False", message));
+    assert!(!is_told("2 disks in all", message));
+}

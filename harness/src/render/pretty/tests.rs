@@ -175,7 +175,25 @@ fn the_heading_names_cluster_repository_and_log() {
 fn a_phase_has_a_heading_and_a_footer() {
     assert_eq!(
         page(None).phase(Phase::PreValidation),
-        "1/9 pre_validation · may this cluster take a node?"
+        ["1/9 pre_validation · may this cluster take a node?"]
+    );
+    assert_eq!(
+        page(Some(80)).phase(Phase::GitopsActivation),
+        [
+            "2/9 gitops_activation",
+            "    is the node's configuration in git, and did Flux take it?"
+        ]
+    );
+    // What is to be pasted stays one line, at any width.
+    let advice =
+        "On the host k3s2, if it is not running yet:\n  curl -sfL https://get.k3s.io | sh -";
+    assert_eq!(
+        page(Some(40)).advice(advice),
+        [
+            "On the host k3s2, if it is not running",
+            "yet:",
+            "  curl -sfL https://get.k3s.io | sh -"
+        ]
     );
     let outcomes = BTreeMap::from([(Outcome::Pass, 46), (Outcome::Warn, 1), (Outcome::Skip, 1)]);
     assert_eq!(
