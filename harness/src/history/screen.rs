@@ -139,7 +139,7 @@ fn steps(told: &Chronicle, look: Look, out: &mut Vec<String>) {
     }
     out.push(String::new());
     out.push(look.strong(&format!(
-        "{:<24}  completed  failed in      median         95 %",
+        "{:<26}completed  failed in      median         95 %",
         "Time in each step back"
     )));
     for one in &told.steps {
@@ -168,7 +168,7 @@ fn figures(
 ) -> String {
     let time = |took: Option<SignedDuration>| took.map_or_else(|| "-".to_owned(), words::duration);
     format!(
-        "{name:<24}  {completed:>9}  {failed:>9}  {:>10}  {:>11}",
+        "{name:<26}{completed:>9}  {failed:>9}  {:>10}  {:>11}",
         time(median),
         time(p95)
     )

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     archive::{self, ArchiveError},
     folder::LogFolder,
-    model::{Case, Kind, Mode, Outcome, Phase, PhaseReport, PhaseState, Report},
+    model::{Case, Kind, Mode, Outcome, Phase, PhaseReport, PhaseState, Progress, Report},
 };
 
 pub use figures::{median, percentile};
@@ -46,7 +46,7 @@ pub struct RunFacts {
     pub mode: Mode,
     /// Name of the cluster.
     pub cluster: String,
-    /// Its first beginning.
+    /// Its first beginning; of a rollback that of its first step.
     pub started: Timestamp,
     /// Its last end; absent when it was archived unfinished.
     pub finished: Option<Timestamp>,
@@ -358,7 +358,7 @@ fn facts(path: PathBuf, report: &Report) -> RunFacts {
         run: report.run.clone(),
         mode: report.mode,
         cluster: report.cluster.name.clone(),
-        started: report.started,
+        started: began(report),
         finished: report.finished,
         resumed: report.resumed,
         exit_code: report.exit_code,
@@ -368,6 +368,17 @@ fn facts(path: PathBuf, report: &Report) -> RunFacts {
         warnings: cases.iter().filter(warned).count(),
         path,
     }
+}
+
+/// When it began. The report of a rollback keeps the beginning of its onboarding.
+fn began(report: &Report) -> Timestamp {
+    let steps = report.steps.iter().filter_map(|step| match &step.progress {
+        Progress::NotStarted => None,
+        Progress::InProgress { started } => Some(*started),
+        Progress::Done(ended) => Some(ended.started),
+    });
+    let first = steps.min().filter(|_| report.mode == Mode::Rollback);
+    first.unwrap_or(report.started)
 }
 
 /// The first phase or step that it did not get through, and why.

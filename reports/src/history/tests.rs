@@ -157,6 +157,7 @@ fn a_rollback_counts_by_its_steps_and_not_by_the_phases_that_it_takes_back() {
         let mut progress = done(outcome, reason, "words");
         if let Progress::Done(ended) = &mut progress {
             ended.duration = SignedDuration::from_secs(seconds);
+            ended.started = at(510);
         }
         let mut one = case(id, progress);
         one.kind = Kind::Action;
@@ -179,6 +180,7 @@ fn a_rollback_counts_by_its_steps_and_not_by_the_phases_that_it_takes_back() {
     let run = &told.runs[1];
     assert_eq!(run.stopped_at.as_deref(), Some("rollback::drain"));
     assert_eq!(run.error, "DrainUnfinished: words");
+    assert_eq!(run.started, at(510), "not that of the onboarding");
     assert_eq!((run.complete, run.warnings), (false, 1));
 
     // It goes on, and gets through.
