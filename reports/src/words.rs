@@ -1,6 +1,12 @@
 //! Numbers with their units, as people read them.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+
+/// `2026-11-22T10:15:02Z`: nobody reads nanoseconds.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
 
 /// `4 ms`, `3.6 s`, `48 s`, `2 min 10 s`, `1 h 5 min`.
 #[must_use]

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{ActionState, Case, Ended, Outcome, Progress, Report},
-    words::{count, duration},
+    words::{count, duration, moment},
 };
 
 /// Failures with what was seen and what to do; what they block is named with them, not apart.
@@ -232,7 +232,7 @@ pub(super) fn changes(out: &mut String, report: &Report) {
         rows.push(vec![
             code(&action.id),
             state.to_owned(),
-            at.to_string(),
+            moment(at),
             facts.join("<br>"),
             undo,
         ]);

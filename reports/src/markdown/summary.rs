@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::escape::{code, inline, table};
 use crate::{
     model::{Ended, Mode, Outcome, Phase, PhaseReport, PhaseState, Report},
-    words::{count, duration},
+    words::{count, duration, moment},
 };
 
 /// Title and sentence.
@@ -238,12 +238,10 @@ pub(super) fn environment(out: &mut String, report: &Report) {
             format!("{} {}", cluster.server, cluster.version),
         ),
         ("cluster UID", cluster.uid.clone()),
-        ("started", report.started.to_string()),
+        ("started", moment(report.started)),
         (
             "finished",
-            report
-                .finished
-                .map_or_else(|| "not yet".to_owned(), |at| at.to_string()),
+            report.finished.map_or_else(|| "not yet".to_owned(), moment),
         ),
         (
             "exit code",
