@@ -134,10 +134,9 @@ fn usual(verb: &str, group: &str, resource: &str) -> Place {
             Place::Object(Spot::Flux, Named::Kustomization)
         }
         ("longhorn.io", _) => Place::In(Spot::Longhorn),
-        // Kubelets' are listed; the lock is made, looked at and renewed.
+        // The lock is made, looked at and renewed. Who reads the Lease of a kubelet says so.
         ("coordination.k8s.io", "leases") if verb == "create" => Place::In(Spot::Lock),
         ("coordination.k8s.io", "leases") if single => Place::Object(Spot::Lock, Named::Lock),
-        ("coordination.k8s.io", "leases") => Place::In(Spot::NodeLeases),
         ("" | "metrics.k8s.io", "nodes") | ("", "nodes/proxy") if single => {
             Place::Object(Spot::Cluster, Named::Node)
         }
@@ -491,7 +490,7 @@ mod tests {
             "get secrets k3s2.node-password.k3s in namespace kube-system",
             "watch secrets k3s2.node-password.k3s in namespace kube-system",
             "get namespaces kube-system",
-            "list leases.coordination.k8s.io in namespace kube-node-lease",
+            "watch leases.coordination.k8s.io k3s2 in namespace kube-node-lease",
             "list volumes.longhorn.io in namespace longhorn-system",
             "get services/proxy in namespace monitoring",
             "get nodes/proxy k3s2",

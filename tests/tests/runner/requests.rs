@@ -54,6 +54,33 @@ fn the_number_of_requests_does_not_grow_with_the_nodes() {
     assert_eq!(few, many);
 }
 
+/// What a busy cluster changes all the time: each change of what is watched is a look at all of it.
+#[test]
+fn no_wait_watches_what_grows_with_the_cluster() {
+    let world = TestEnvironment::new();
+    let _ = world.onboard(&[]).exits(0);
+    let _ = world.onboard(&["--rollback", "--yes"]).exits(0);
+    let watched: Vec<String> = world
+        .requests()
+        .into_iter()
+        .filter(|one| one.path.contains("watch=true"))
+        .map(|one| one.path)
+        .collect();
+    assert!(watched.len() > 10, "{watched:?}");
+    for all in [
+        "/api/v1/pods?",
+        "/kube-node-lease/leases?",
+        "/api/v1/events?",
+        "/api/v1/secrets?",
+    ] {
+        let wide: Vec<_> = watched
+            .iter()
+            .filter(|path| path.contains(all) && !path.contains("Selector="))
+            .collect();
+        assert!(wide.is_empty(), "{wide:?}");
+    }
+}
+
 #[test]
 fn requests_are_counted_for_whoever_caused_them() {
     let world = TestEnvironment::new();

@@ -10,7 +10,6 @@ const WATCHED: &[&str] = &[
     "/api/v1/services",
     "/api/v1/pods",
     "/apis/apps/v1/daemonsets",
-    "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
     "/apis/discovery.k8s.io/v1/endpointslices",
     "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations",
     "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/engineimages",
@@ -92,6 +91,10 @@ const NAMED: &[(&str, &str)] = &[
         "first",
     ),
     ("/api/v1/namespaces", "table"),
+    (
+        "/apis/coordination.k8s.io/v1/namespaces/table/leases",
+        "first",
+    ),
     ("/api/v1/namespaces/table/secrets", "keys"),
     ("/api/v1/namespaces/table/services", "web"),
     ("/api/v1/namespaces/table/pods", "two"),
