@@ -5,7 +5,7 @@
 use k8s_openapi::api::core::v1::Node;
 
 use crate::{
-    Answer, Check, Context, Need, ask, kinds,
+    Answer, Check, Context, Need, Reason, ask, kinds,
     network::node_port,
     pre::{api, cluster, longhorn, monitoring, network, services, volumes},
     resources::{longhorn::Node as LonghornNode, node},
@@ -46,6 +46,10 @@ pub const CHECKS: &[Check] = &[
         id: "post::nodes_ready",
         title: "Every node is Ready, {node} and {control_plane} among them.",
         requires: &[],
+        reasons: &[Reason::new(
+            "NodeNotReady",
+            "see why: kubectl describe node with the named node",
+        )],
         ask: ask!(nodes_ready),
         ..*before(cluster::CHECKS, "pre::control_plane_ready")
     },
@@ -53,6 +57,16 @@ pub const CHECKS: &[Check] = &[
         id: "post::no_pressure",
         title: "No node is short of memory, disk or process ids.",
         requires: &["post::nodes_ready"],
+        reasons: &[
+            Reason::new(
+                "NodePressure",
+                "free what is short: kubectl describe node with the named node, part Conditions",
+            ),
+            Reason::new(
+                "PressureUnknown",
+                "see what its kubelet reports: kubectl describe node with the named node, part Conditions",
+            ),
+        ],
         ask: ask!(no_pressure),
         ..*before(cluster::CHECKS, "pre::control_plane_pressure")
     },
@@ -113,6 +127,16 @@ pub const CHECKS: &[Check] = &[
         id: "post::longhorn_nodes",
         title: "Longhorn can put replicas on every node that it knows.",
         requires: &["join::registered"],
+        reasons: &[
+            Reason::new(
+                "LonghornNodeMissing",
+                "see which nodes Longhorn knows: kubectl -n {longhorn} get nodes.longhorn.io",
+            ),
+            Reason::new(
+                "LonghornNodeUnusable",
+                "look at its conditions and disks: kubectl -n {longhorn} describe nodes.longhorn.io with the named node",
+            ),
+        ],
         ask: ask!(longhorn_nodes),
         ..*before(longhorn::CHECKS, "pre::longhorn_control_plane_node")
     },
