@@ -94,13 +94,15 @@ pub(crate) fn clean_up(cli: &Cli) -> Result<Exit, Halt> {
         let settings = &options.settings;
         if found.is_empty() {
             lease::give_back_left(&runtime, &connection, settings, who, &Told)?;
-            return nothing(cli);
+            return nothing(cli, &connection);
         }
         let locked = || {
             let sink: Arc<dyn Sink> = Arc::new(Told);
             lease::take(&runtime, &connection, &permit, settings, who, &stop, &sink)
         };
-        remove(cli, &client, &found, locked, |work| runtime.block_on(work))
+        remove(cli, &connection, &client, &found, locked, |work| {
+            runtime.block_on(work)
+        })
     })();
     if let Some(sandbox) = sandbox {
         sandbox_mode::close(sandbox, &options, &runtime, &stop);
@@ -217,18 +219,19 @@ fn named(kind: &'static str, object: &impl kube::Resource) -> Found {
     }
 }
 
-fn nothing(cli: &Cli) -> Result<Exit, Halt> {
+fn nothing(cli: &Cli, connection: &Connection) -> Result<Exit, Halt> {
     if cli.format != Some(Format::Json) {
         term::out(&format!(
             "nothing to remove: no pod, claim, StorageClass or namespace of this program is labelled {LABEL}"
         ));
     }
-    tell(cli, &[], 0);
+    tell(cli, &[], 0, connection);
     Ok(Exit::Passed)
 }
 
 fn remove(
     cli: &Cli,
+    connection: &Connection,
     client: &Client,
     found: &[Found],
     locked: impl FnOnce() -> Result<Option<Lease>, Halt>,
@@ -269,7 +272,7 @@ fn remove(
             )),
         }
     }
-    tell(cli, found, removed);
+    tell(cli, found, removed, connection);
     if removed == found.len() {
         Ok(Exit::Passed)
     } else {
@@ -339,7 +342,15 @@ fn agreed(cli: &Cli) -> Result<bool, Halt> {
     Ok(read.is_ok() && answer.trim() == "yes")
 }
 
-fn tell(cli: &Cli, found: &[Found], removed: usize) {
+/// How many requests it took, which stands in no report.
+fn tell(cli: &Cli, found: &[Found], removed: usize, connection: &Connection) {
+    let requests = connection.meter().total().requests;
+    if cli.verbose {
+        term::err(&count(
+            usize::try_from(requests).unwrap_or(usize::MAX),
+            "request",
+        ));
+    }
     if cli.format == Some(Format::Json) {
         let objects: Vec<String> = found.iter().map(Found::shown).collect();
         term::object(&serde_json::json!({
@@ -348,6 +359,7 @@ fn tell(cli: &Cli, found: &[Found], removed: usize) {
             "at": jiff::Timestamp::now(),
             "found": objects,
             "removed": removed,
+            "requests": requests,
         }));
     }
 }
