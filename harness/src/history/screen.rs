@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use reports::{
-    history::{CaseFacts, Chronicle, PhaseFacts, Rate, RunFacts},
+    history::{CaseFacts, Chronicle, Rate, RunFacts, Times},
     model::Mode,
     words,
 };
@@ -120,58 +120,40 @@ fn case(one: &CaseFacts, name: usize) -> String {
 }
 
 fn phases(told: &Chronicle, look: Look, out: &mut Vec<String>) {
-    if told.rate(Mode::Onboard).runs == 0 {
-        return;
-    }
-    out.push(String::new());
-    out.push(look.strong(&format!(
-        "{:<24}  completed  failed in      median         95 %",
-        "Time in each phase"
-    )));
-    for one in &told.phases {
-        out.push(phase(one));
+    if told.rate(Mode::Onboard).runs > 0 {
+        let parts = told.phases.iter().map(|one| (one.phase.name(), &one.times));
+        table("Time in each phase", parts, look, out);
     }
 }
 
 fn steps(told: &Chronicle, look: Look, out: &mut Vec<String>) {
-    if told.steps.is_empty() {
-        return;
+    if !told.steps.is_empty() {
+        let parts = told.steps.iter().map(|one| (one.id.as_str(), &one.times));
+        table("Time in each step back", parts, look, out);
     }
+}
+
+fn table<'a>(
+    what: &str,
+    parts: impl Iterator<Item = (&'a str, &'a Times)>,
+    look: Look,
+    out: &mut Vec<String>,
+) {
     out.push(String::new());
     out.push(look.strong(&format!(
-        "{:<26}completed  failed in      median         95 %",
-        "Time in each step back"
+        "{what:<26}completed  failed in      median         95 %"
     )));
-    for one in &told.steps {
-        let (median, p95) = (one.median, one.p95);
-        out.push(figures(
-            &clean(&one.id),
-            one.completed,
-            one.failed,
-            median,
-            p95,
+    let time = |took: Option<SignedDuration>| took.map_or_else(|| "-".to_owned(), words::duration);
+    for (name, times) in parts {
+        out.push(format!(
+            "{:<26}{:>9}  {:>9}  {:>10}  {:>11}",
+            clean(name),
+            times.completed,
+            times.failed,
+            time(times.median),
+            time(times.p95)
         ));
     }
-}
-
-fn phase(one: &PhaseFacts) -> String {
-    let (median, p95) = (one.median, one.p95);
-    figures(one.phase.name(), one.completed, one.failed, median, p95)
-}
-
-fn figures(
-    name: &str,
-    completed: usize,
-    failed: usize,
-    median: Option<SignedDuration>,
-    p95: Option<SignedDuration>,
-) -> String {
-    let time = |took: Option<SignedDuration>| took.map_or_else(|| "-".to_owned(), words::duration);
-    format!(
-        "{name:<26}{completed:>9}  {failed:>9}  {:>10}  {:>11}",
-        time(median),
-        time(p95)
-    )
 }
 
 fn runs(told: &Chronicle, look: Look, width: usize, out: &mut Vec<String>) {

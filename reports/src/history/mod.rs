@@ -88,9 +88,27 @@ pub struct CaseFacts {
 pub struct PhaseFacts {
     /// Which one.
     pub phase: Phase,
-    /// How many onboardings completed it.
+    /// How onboardings went through it.
+    #[serde(flatten)]
+    pub times: Times,
+}
+
+/// One step over all rollbacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepFacts {
+    /// Its id.
+    pub id: String,
+    /// How rollbacks went through it.
+    #[serde(flatten)]
+    pub times: Times,
+}
+
+/// How runs went through a part of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Times {
+    /// How many runs completed it.
     pub completed: usize,
-    /// How many onboardings failed in it at least once.
+    /// How many runs failed in it at least once.
     pub failed: usize,
     /// Of those that completed it.
     #[serde(serialize_with = "figures::seconds")]
@@ -100,21 +118,17 @@ pub struct PhaseFacts {
     pub p95: Option<SignedDuration>,
 }
 
-/// One step over all rollbacks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StepFacts {
-    /// Its id.
-    pub id: String,
-    /// How many rollbacks got through it.
-    pub completed: usize,
-    /// How many rollbacks failed in it at least once.
-    pub failed: usize,
-    /// Of those that got through it.
-    #[serde(serialize_with = "figures::seconds")]
-    pub median: Option<SignedDuration>,
-    /// Of those that got through it.
-    #[serde(serialize_with = "figures::seconds")]
-    pub p95: Option<SignedDuration>,
+impl Times {
+    fn of(times: impl Iterator<Item = SignedDuration>, failed: usize) -> Self {
+        let mut times: Vec<SignedDuration> = times.collect();
+        times.sort_unstable();
+        Self {
+            completed: times.len(),
+            failed,
+            median: median(&times),
+            p95: percentile(&times, 95),
+        }
+    }
 }
 
 /// How many runs of a mode there were, and what came of them.
@@ -269,20 +283,12 @@ impl Gathered {
     fn told(self, mut out: Chronicle) -> Chronicle {
         out.reports = self.reports;
         for id in &self.steps {
-            let mut times: Vec<SignedDuration> = self
-                .stepped
-                .iter()
-                .filter(|((of, _), _)| of == id)
-                .map(|(_, took)| *took)
-                .collect();
-            times.sort_unstable();
+            let took = self.stepped.iter().filter(|((of, _), _)| of == id);
             let answers = self.cases.get(id);
+            let failed = answers.map_or(0, |all| all.runs.values().flatten().count());
             out.steps.push(StepFacts {
                 id: id.clone(),
-                completed: times.len(),
-                failed: answers.map_or(0, |all| all.runs.values().flatten().count()),
-                median: median(&times),
-                p95: percentile(&times, 95),
+                times: Times::of(took.map(|(_, took)| *took), failed),
             });
         }
         out.runs = self.runs.into_values().collect();
@@ -298,19 +304,11 @@ impl Gathered {
             (two.failed, two.last, &one.id).cmp(&(one.failed, one.last, &two.id))
         });
         for phase in Phase::ALL {
-            let mut times: Vec<SignedDuration> = self
-                .took
-                .iter()
-                .filter(|((of, _), _)| *of == phase)
-                .map(|(_, took)| *took)
-                .collect();
-            times.sort_unstable();
+            let took = self.took.iter().filter(|((of, _), _)| *of == phase);
+            let failed = self.failed.keys().filter(|(of, _)| *of == phase).count();
             out.phases.push(PhaseFacts {
                 phase,
-                completed: times.len(),
-                failed: self.failed.keys().filter(|(of, _)| *of == phase).count(),
-                median: median(&times),
-                p95: percentile(&times, 95),
+                times: Times::of(took.map(|(_, took)| *took), failed),
             });
         }
         out

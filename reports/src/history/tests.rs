@@ -79,7 +79,7 @@ fn a_resumed_run_counts_once_and_its_failures_are_not_forgotten() {
         ]
     );
     assert_eq!(told.failing[0].reasons, [("DiskNotReady".to_owned(), 1)]);
-    let storage = &told.phases[3];
+    let storage = &told.phases[3].times;
     assert_eq!((storage.completed, storage.failed), (2, 1));
     // Not the two hours in which nobody ran anything.
     assert_eq!(storage.p95, Some(SignedDuration::from_secs(6)));
@@ -195,7 +195,8 @@ fn a_rollback_counts_by_its_steps_and_not_by_the_phases_that_it_takes_back() {
     let steps: Vec<_> = told
         .steps
         .iter()
-        .map(|one| (one.id.as_str(), one.completed, one.failed, one.median))
+        .map(|one| (one.id.as_str(), &one.times))
+        .map(|(id, times)| (id, times.completed, times.failed, times.median))
         .collect();
     let seconds = |count| Some(SignedDuration::from_secs(count));
     assert_eq!(
@@ -221,6 +222,6 @@ fn an_empty_archive_tells_of_no_run() {
     let place = place();
     let told = of(&place.logs, "k3s2").unwrap();
     assert_eq!((told.runs.len(), told.failing.len()), (0, 0));
-    assert!(told.phases.iter().all(|phase| phase.median.is_none()));
+    assert!(told.phases.iter().all(|phase| phase.times.median.is_none()));
     assert!(of(&place.logs, "../x").is_err());
 }
