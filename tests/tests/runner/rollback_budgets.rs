@@ -11,12 +11,18 @@ const MERGE: &str = "application/merge-patch+json";
 const BUDGET: &str = "/apis/policy/v1/namespaces/apps/poddisruptionbudgets/twins";
 const PODS: &str = "/api/v1/namespaces/apps/pods?labelSelector=app%3Dtwins";
 
-/// Two pods of one Deployment on the new node, of which one has to stay healthy.
+/// What the twins ask of their node. A node that has it takes them.
+const HOME: &str = "example.com/twins";
+
+/// From now on this node takes the twins.
+fn takes_them(world: &TestEnvironment, node: &str) {
+    let label = json!({"metadata": {"labels": {HOME: "here"}}});
+    world.send("PATCH", &format!("/api/v1/nodes/{node}"), MERGE, &label);
+}
+
+/// Two pods of one Deployment on the new node, of which one has to stay healthy. No other node takes them yet.
 fn twins(world: &TestEnvironment) {
-    let control_plane = "/api/v1/nodes/k3s1";
-    let cordon =
-        |on: bool| json!({"spec": {"unschedulable": if on { json!(true) } else { Value::Null }}});
-    world.send("PATCH", control_plane, MERGE, &cordon(true));
+    takes_them(world, "k3s2");
     let labels = json!({"app": "twins"});
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -26,6 +32,7 @@ fn twins(world: &TestEnvironment) {
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {
+                    "nodeSelector": {HOME: "here"},
                     "terminationGracePeriodSeconds": 1,
                     "containers": [{"name": "twin", "image": "docker.io/library/busybox:1.37"}],
                 },
@@ -46,26 +53,33 @@ fn twins(world: &TestEnvironment) {
         let placed = pods.len() == 2 && pods.iter().all(|pod| pod["spec"]["nodeName"] == "k3s2");
         placed && world.object(BUDGET)["status"]["disruptionsAllowed"] == 1
     });
-    world.send("PATCH", control_plane, MERGE, &cordon(false));
+}
+
+/// The evictions of the twins since then, each with its answer.
+fn evictions(world: &TestEnvironment, since: usize) -> Vec<(String, u16)> {
+    let all = world.requests().into_iter().skip(since);
+    all.filter(|one| one.resource == "pods/eviction" && !one.dry_run)
+        .filter(|one| one.name.starts_with("twins-"))
+        .map(|one| (one.name, one.status))
+        .collect()
 }
 
 fn a_budget_that_lets_go_of_one_pod_at_a_time_is_waited_for() {
     let world = TestEnvironment::at(Stage::Onboarded, &[]);
     twins(&world);
     let since = world.requests().len();
-    let output = world.onboard(&["--rollback", "--yes"]).exits(0);
-    output.says("k3s2 is out");
+    let run = world.spawn_onboard(&["--rollback", "--yes"]);
+    // The first has gone and has no successor, so the second has to stay.
+    world.until("the budget says no", || {
+        let asked = evictions(&world, since);
+        asked.iter().any(|(_, status)| *status == 429)
+    });
+    takes_them(&world, "k3s1");
+    run.wait().exits(0).says("k3s2 is out");
 
-    let asked: Vec<(String, u16)> = world
-        .requests()
-        .into_iter()
-        .skip(since)
-        .filter(|one| one.resource == "pods/eviction" && !one.dry_run)
-        .filter(|one| one.name.starts_with("twins-"))
-        .map(|one| (one.name, one.status))
-        .collect();
+    let asked = evictions(&world, since);
     let refused = asked.iter().find(|(_, status)| *status == 429);
-    let (name, _) = refused.unwrap_or_else(|| panic!("no budget said no: {asked:?}"));
+    let (name, _) = refused.expect("the budget has said no");
     let accepted: Vec<&String> = asked
         .iter()
         .filter(|(_, status)| *status == 201)
