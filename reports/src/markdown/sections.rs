@@ -264,26 +264,61 @@ pub(super) fn traceability(out: &mut String, report: &Report) {
     if by_criterion.is_empty() {
         return;
     }
-    let mut rows = Vec::new();
-    for (criterion, cases) in by_criterion {
-        let open = cases
-            .iter()
-            .filter(|case| !case.outcome().is_some_and(Outcome::satisfies))
-            .count();
-        let verdict = if open == 0 {
-            "shown".to_owned()
-        } else {
-            format!("{open} of {} open", cases.len())
-        };
-        let said: Vec<String> = cases
-            .iter()
-            .map(|case| format!("{} {}", code(&case.id), word(case)))
-            .collect();
-        rows.push(vec![inline(criterion), verdict, said.join("<br>")]);
-    }
+    let mut rows: Vec<Vec<String>> = by_criterion
+        .into_iter()
+        .map(|(criterion, cases)| {
+            let said: Vec<String> = cases
+                .iter()
+                .map(|case| format!("{} {}", code(&case.id), word(case)))
+                .collect();
+            vec![inline(criterion), verdict(&cases), said.join("<br>")]
+        })
+        .collect();
+    rows.extend([resolutions(report), accessibility()]);
+    rows.sort();
     out.push_str("\n## Requirement traceability\n\n<details><summary>Criteria of the specification and their checks</summary>\n\n");
     out.push_str(&table(&["criterion", "verdict", "checks"], &rows));
     out.push_str("\n</details>\n");
+}
+
+/// Whether a criterion is shown by its checks. What does not apply is not held against it.
+fn verdict(cases: &[&Case]) -> String {
+    let all = cases.len();
+    let of = |one: fn(Outcome) -> bool| {
+        let outcomes = cases.iter().filter_map(|case| case.outcome());
+        outcomes.filter(|outcome| one(*outcome)).count()
+    };
+    let skipped = of(|outcome| outcome == Outcome::Skip);
+    match (of(Outcome::satisfies), skipped) {
+        (0, skipped) if skipped == all => "not asked".to_owned(),
+        (shown, 0) if shown == all => "shown".to_owned(),
+        (shown, skipped) if shown + skipped == all => format!("shown, {skipped} of {all} skipped"),
+        (shown, skipped) => format!("{} of {all} open", all - shown - skipped),
+    }
+}
+
+/// Criterion 7.2, which no check asks: whether whatever did not pass says what was seen and what to do.
+fn resolutions(report: &Report) -> Vec<String> {
+    let troubled = ended(report, &[Outcome::Fail, Outcome::Error, Outcome::Warn]);
+    let told = |(_, one): &&(&str, &Ended)| !one.message.is_empty() && !one.hint.is_empty();
+    let open = troubled.len() - troubled.iter().filter(told).count();
+    let verdict = match (troubled.len(), open) {
+        (0, _) => "nothing to resolve".to_owned(),
+        (_, 0) => "shown".to_owned(),
+        (all, open) => format!("{open} of {all} open"),
+    };
+    let said = "what did not pass says what was seen and what to do";
+    vec!["7.2".to_owned(), verdict, said.to_owned()]
+}
+
+/// Criterion 7.4, which no check asks.
+fn accessibility() -> Vec<String> {
+    let said = "this report, its JUnit and the log beside it; `--status` and `--history`";
+    vec![
+        "7.4".to_owned(),
+        "by this report".to_owned(),
+        said.to_owned(),
+    ]
 }
 
 fn word(case: &Case) -> &'static str {

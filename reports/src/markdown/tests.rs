@@ -114,7 +114,9 @@ gantt
 
 | criterion | verdict | checks |
 | --- | --- | --- |
-| 2.3 | 6 of 9 open | `pre::api_live` pass<br>`pre::longhorn_volumes` warn<br>`pre::metrics_api` skip<br>`gitops::push` pass<br>`storage::disks_ready` fail<br>`storage::capacity` blocked<br>`storage::manager_on_node` error<br>`storage::replicas` in progress<br>`storage::reconcile` not started |
+| 2.3 | 5 of 9 open | `pre::api_live` pass<br>`pre::longhorn_volumes` warn<br>`pre::metrics_api` skip<br>`gitops::push` pass<br>`storage::disks_ready` fail<br>`storage::capacity` blocked<br>`storage::manager_on_node` error<br>`storage::replicas` in progress<br>`storage::reconcile` not started |
+| 7.2 | 2 of 3 open | what did not pass says what was seen and what to do |
+| 7.4 | by this report | this report, its JUnit and the log beside it; `--status` and `--history` |
 
 </details>
 
@@ -327,4 +329,29 @@ proptest::proptest! {
         let found = foreign.lines().find(|line| line.contains('<'));
         proptest::prop_assert_eq!(found, None);
     }
+}
+
+#[test]
+fn what_does_not_apply_is_not_held_against_a_criterion() {
+    let of = |outcomes: &[Outcome]| {
+        let mut report = blank();
+        let cases = outcomes.iter().enumerate().map(|(number, outcome)| {
+            case(
+                &format!("pre::case_{number}"),
+                done(*outcome, "Reason", "words"),
+            )
+        });
+        report.phases[0].cases = cases.collect();
+        let text = prose(&report);
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("| 2.3 |"))
+            .unwrap();
+        line.split('|').nth(2).unwrap().trim().to_owned()
+    };
+    use Outcome::{Blocked, Fail, Pass, Skip, Warn};
+    assert_eq!(of(&[Pass, Warn]), "shown");
+    assert_eq!(of(&[Pass, Skip]), "shown, 1 of 2 skipped");
+    assert_eq!(of(&[Skip]), "not asked");
+    assert_eq!(of(&[Pass, Skip, Fail, Blocked]), "2 of 4 open");
 }
