@@ -239,6 +239,12 @@ fn the_dry_run_of_a_resumed_run_begins_where_that_stopped() {
     let world = TestEnvironment::new();
     world.fault("node-never-registers", true);
     let _ = world.onboard(&["--timeout", "join=1s"]).exits(1);
+    // The namespace of the probe pods goes in its own time.
+    world.until("nothing is on its way out", || {
+        let all = objects(&world);
+        let going = |one: &Value| !one["metadata"]["deletionTimestamp"].is_null();
+        !all.values().any(going)
+    });
     let before = World::of(&world);
     let output = world.onboard(&["--resume", "--dry-run"]).exits(1);
     before.is_as_before(&world);
