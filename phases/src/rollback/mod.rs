@@ -36,6 +36,11 @@ const CONFLICT: Reason = Reason::new(
     "somebody else changes the object at the same time: --rollback goes on",
 );
 
+const CAME_BACK: Reason = Reason::new(
+    "NodeCameBack",
+    "stop the agent on the host: systemctl disable --now k3s-agent",
+);
+
 /// What every step reads to see what is left of the node.
 const LOOK: [Need; 15] = [
     Need::list(&NODES),
@@ -222,10 +227,7 @@ pub static ACTIONS: &[Action] = &[
                 "NodeHeld",
                 "see its finalizers, which the k3s server removes: kubectl get node {node} -o yaml",
             ),
-            Reason::new(
-                "NodeCameBack",
-                "stop the agent on the host: systemctl disable --now k3s-agent",
-            ),
+            CAME_BACK,
             Reason::new(
                 "Changed",
                 "somebody else changes the node: --rollback goes on",
@@ -238,6 +240,7 @@ pub static ACTIONS: &[Action] = &[
         "Longhorn does not know {node}",
         "Longhorn deletes its Node when the Kubernetes node is gone; an old one would be in the way of the next join.",
         &[
+            LOOK[0],
             Need::list(&LONGHORN_NODES),
             Need::verb("delete", &LONGHORN_NODES),
             Need::get(&LONGHORN_REPLICAS),
@@ -252,6 +255,7 @@ pub static ACTIONS: &[Action] = &[
                 "LastReplica",
                 "make another healthy copy or a backup; --lose-volume NAME lets it go for good",
             ),
+            CAME_BACK,
         ],
         &storage::StorageNodeGone,
     ),
@@ -260,6 +264,7 @@ pub static ACTIONS: &[Action] = &[
         "the server keeps no password of {node}",
         "With an old password there, the next machine of this name would be rejected.",
         &[
+            LOOK[0],
             Need::get(&SECRETS),
             Need::verb("watch", &SECRETS),
             Need::verb("delete", &SECRETS),
@@ -273,6 +278,7 @@ pub static ACTIONS: &[Action] = &[
                 "PasswordLeft",
                 "kubectl -n kube-system delete secret {node}.node-password.k3s",
             ),
+            CAME_BACK,
         ],
         &node::Password,
     ),
@@ -365,10 +371,7 @@ pub static ACTIONS: &[Action] = &[
                 "VolumesWorse",
                 "see what they lack: kubectl -n {longhorn} get volumes.longhorn.io",
             ),
-            Reason::new(
-                "NodeCameBack",
-                "stop the agent on the host: systemctl disable --now k3s-agent",
-            ),
+            CAME_BACK,
         ],
         &storage::Verify,
     ),

@@ -383,6 +383,24 @@ pub(super) fn came_back(name: &str) -> ActionError {
     .hint("stop it on the host: systemctl disable --now k3s-agent; then --rollback goes on")
 }
 
+/// That the node is still away. Where the agent was started again, nothing of what it has made since is taken from it.
+/// `None` when it is away; otherwise what a wait makes of it.
+pub(super) async fn away<T>(cx: &ActionContext) -> Option<Look<T, ActionError>> {
+    let name = cx.checks.node();
+    let mut found = cx.checks.view.find::<Node>(&NODES, "", name).await;
+    if matches!(found, Ok(Some(_))) {
+        // What is watched may still be of the time before the deletion.
+        let now = View::snapshot(cx.checks.view.reader().clone());
+        found = now.find::<Node>(&NODES, "", name).await;
+    }
+    match found {
+        Ok(None) => None,
+        Ok(Some(_)) => Some(Look::Never(came_back(name))),
+        Err(error) if error.may_pass() => Some(Look::NotYet(error.to_string())),
+        Err(error) => Some(Look::Never(ActionError::from(error))),
+    }
+}
+
 /// `rollback::node_password`
 pub(super) struct Password;
 
@@ -451,6 +469,9 @@ impl Act for Password {
             wait.deadline = wait.deadline.min(until);
             let met = wait
                 .until(|| async move {
+                    if let Some(look) = away(cx).await {
+                        return look;
+                    }
                     let found = cx
                         .checks
                         .view

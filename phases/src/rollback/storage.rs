@@ -521,6 +521,9 @@ impl Act for StorageNodeGone {
             let by_us = &by_us;
             let met = flux::wait(cx, NODE)
                 .until(|| async move {
+                    if let Some(look) = super::node::away(cx).await {
+                        return look;
+                    }
                     let storage = match Storage::read(&cx.checks.view, settings).await {
                         Ok(storage) => storage,
                         Err(error) if error.may_pass() => return Look::NotYet(error.to_string()),

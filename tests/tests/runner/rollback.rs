@@ -19,6 +19,7 @@ tests::on_both!(
     a_node_whose_kubelet_is_silent_goes_without_being_copied_from,
     ctrl_c_leaves_a_rollback_that_goes_on,
     an_agent_that_is_started_again_is_noticed,
+    a_step_that_waits_does_not_take_from_a_node_that_came_back,
     a_dry_run_of_it_changes_nothing_and_tells_what_the_server_says,
 );
 
@@ -386,6 +387,42 @@ fn an_agent_that_is_started_again_is_noticed() {
     world.fault("agent-restarted", false);
     settle(&world);
     is_out(&world);
+}
+
+fn a_step_that_waits_does_not_take_from_a_node_that_came_back() {
+    for (fault, step, object) in [
+        (
+            "longhorn-node-kept",
+            "rollback::longhorn_node",
+            format!("{STORAGE}/nodes/k3s2"),
+        ),
+        (
+            "node-password-kept",
+            "rollback::node_password",
+            "/api/v1/namespaces/kube-system/secrets/k3s2.node-password.k3s".to_owned(),
+        ),
+    ] {
+        let world = onboarded(&[fault]);
+        let since = world.requests().len();
+        let mut running = world.spawn_onboard(&["--rollback", "--yes"]);
+        running.until(step, |one| {
+            one.said().contains(&format!("waiting for {step}"))
+        });
+        world.fault("agent-restarted", true);
+        let output = running.wait().exits(8);
+        output.says(&format!("stopped at {step}: NodeCameBack"));
+        let changes = world.changes(since);
+        assert!(
+            !changes
+                .iter()
+                .any(|one| one.verb == "delete" && one.path == object),
+            "{changes:?}"
+        );
+        world.fault("agent-restarted", false);
+        world.fault(fault, false);
+        settle(&world);
+        is_out(&world);
+    }
 }
 
 const REHEARSAL: [&str; 3] = ["--rollback", "--dry-run", "--delete-emptydir-data"];
