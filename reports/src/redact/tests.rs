@@ -76,6 +76,13 @@ fn secret_manifests_lose_their_values() {
 }
 
 #[test]
+fn only_names_of_this_program_are_no_names_of_secrets() {
+    gone("config::password: hunter2", "hunter2");
+    gone("rollback::note my password: hunter2", "hunter2");
+    gone("rollback::node_password: password=hunter2", "hunter2");
+}
+
+#[test]
 fn ordinary_text_stays() {
     for text in [
         "commit 9d0c4e1f0a2b3c4d5e6f708192a3b4c5d6e7f809 pushed",
@@ -89,6 +96,7 @@ fn ordinary_text_stays() {
         "K3S_TOKEN=$(cat token) K3S_TOKEN=<token>",
         "the reconcile token: 2026-11-22T10:15:02.123456789Z",
         "bearer certificates are not used",
+        "stopped at rollback::node_password: NodeCameBack: k3s2 has registered again",
         "Flux asks for a token of the service account",
         "main@sha1:9d0c4e1f0a2b3c4d5e6f708192a3b4c5d6e7f809",
     ] {
