@@ -248,10 +248,10 @@ impl Summary<'_> {
         } else {
             "Nothing was lost"
         };
-        let changed = if report.has_changes() {
-            ""
-        } else {
-            ", nothing has been changed yet"
+        let changed = match report.changed_by()[..] {
+            [] => ", nothing has been changed yet".to_owned(),
+            ref ids if !report.has_changes() => format!(", changed by {}", clean(&ids.join(" "))),
+            _ => String::new(),
         };
         lines.push(format!(
             "{begun}: {done} of 9 phases are done{pushed}{changed}."
@@ -320,17 +320,9 @@ impl Summary<'_> {
             Exit::Interrupted => look.warn("interrupted"),
             _ => look.bad("FAILED"),
         };
-        let changed = if self.report.has_changes() {
-            let actions: Vec<String> = self
-                .report
-                .actions
-                .iter()
-                .filter(|action| action.state == ActionState::Done)
-                .map(|action| clean(&action.id))
-                .collect();
-            format!("changed by {}", actions.join(" "))
-        } else {
-            "nothing was changed".into()
+        let changed = match self.report.changed_by()[..] {
+            [] => "nothing was changed".to_owned(),
+            ref ids => format!("changed by {}", clean(&ids.join(" "))),
         };
         lines.push(format!(
             "{verdict} · {} · {changed}",

@@ -394,7 +394,8 @@ async fn flux_kustomizations(cx: &Context) -> Answer {
         return Ok(Verdict::fail(
             "KustomizationSuspended",
             format!("Kustomization {wanted} is suspended: it applies nothing and hears no request"),
-        ));
+        )
+        .hopeless());
     }
     let (needed, absent) = chain(&all, carrier);
     // Flux applies nothing before what it depends on has taken the same commit, which a suspended one never does.
@@ -410,7 +411,8 @@ async fn flux_kustomizations(cx: &Context) -> Answer {
                 "{wanted} depends on {}, which is suspended and takes no commit",
                 frozen.join(", ")
             ),
-        ));
+        )
+        .hopeless());
     }
     let stalled: Vec<String> = needed
         .iter()
@@ -632,7 +634,10 @@ mod tests {
             .with(frozen)
             .ask(check("pre::flux_kustomizations"))
             .await;
-        assert_eq!(verdict.reason(), "KustomizationSuspended");
+        assert_eq!(
+            (verdict.reason(), verdict.is_hopeless()),
+            ("KustomizationSuspended", true)
+        );
         assert!(
             verdict.message().contains("flux-system/crds"),
             "{}",
@@ -741,7 +746,10 @@ mod tests {
             .with(frozen)
             .with(source("flux-system", "True"));
         let carrier = fixture.clone().ask(check("pre::flux_kustomizations")).await;
-        assert_eq!(carrier.reason(), "KustomizationSuspended");
+        assert_eq!(
+            (carrier.reason(), carrier.is_hopeless()),
+            ("KustomizationSuspended", true)
+        );
         let suspended = fixture.ask(check("pre::flux_suspended")).await;
         assert_eq!(suspended.reason(), "Suspended");
         assert!(

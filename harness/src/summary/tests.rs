@@ -207,6 +207,27 @@ fn an_inspection_names_failures_and_what_blocks_from_outside() {
 }
 
 #[test]
+fn what_was_mended_was_changed() {
+    let mut report = testing::report(Mode::Inspect);
+    report.actions.push(done("fix::uncordon", &[]));
+    let said = |report: &Report, exit| summary(report, exit, &[]).lines(look(None)).join("\n");
+    let inspected = said(&report, Exit::Passed);
+    assert!(
+        inspected.contains("changed by fix::uncordon"),
+        "{inspected}"
+    );
+    assert!(!inspected.contains("nothing was changed"), "{inspected}");
+
+    report.mode = Mode::Onboard;
+    let ordered = said(&report, Exit::Failed);
+    assert!(
+        ordered.contains("phases are done, changed by fix::uncordon"),
+        "{ordered}"
+    );
+    assert!(!ordered.contains("--rollback"), "{ordered}");
+}
+
+#[test]
 fn warnings_that_count_are_causes() {
     let mut report = stopped();
     let storage = report.phase_mut(Phase::StorageIntegration).unwrap();

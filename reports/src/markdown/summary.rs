@@ -58,9 +58,16 @@ pub fn sentence(report: &Report) -> String {
         Mode::DryRun => format!(
             "Nothing was changed: this is what onboarding {node} into {where_} would do; {tally}."
         ),
-        Mode::Inspect => {
-            format!("{node} in {where_} was looked at and nothing was changed; {tally}.")
-        }
+        Mode::Inspect => match report.changed_by()[..] {
+            [] => format!("{node} in {where_} was looked at and nothing was changed; {tally}."),
+            ref ids => {
+                let ids: Vec<String> = ids.iter().map(|id| code(id)).collect();
+                format!(
+                    "{node} in {where_} was looked at, and changed by {}; {tally}.",
+                    ids.join(", ")
+                )
+            }
+        },
         Mode::Rollback => match report.exit_code {
             Some(0) => format!("{node} was taken out of {where_} again."),
             Some(code) => {

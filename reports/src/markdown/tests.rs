@@ -3,7 +3,7 @@ use pretty_assertions::assert_eq;
 use super::*;
 use crate::{
     junit::samples::{blank, case, done, stopped},
-    model::{Mode, Outcome, PhaseState, Progress},
+    model::{ActionRecord, ActionState, Mode, Outcome, PhaseState, Progress},
 };
 
 fn prose(report: &Report) -> String {
@@ -158,6 +158,17 @@ fn the_first_sentence_fits_the_run() {
     report.exit_code = Some(130);
     report.phases[2].state = PhaseState::InProgress;
     insta::assert_snapshot!(sentence(&report), @"k3s2 is not onboarded yet: the run ended at node_join_monitoring with exit 130; 0 of 9 phases are through, nothing asked yet.");
+    report.mode = Mode::Inspect;
+    insta::assert_snapshot!(sentence(&report), @"k3s2 in home was looked at and nothing was changed; nothing asked yet.");
+    report.actions.push(ActionRecord {
+        id: "fix::uncordon".into(),
+        state: ActionState::Done,
+        started: report.started,
+        finished: None,
+        recorded: std::collections::BTreeMap::new(),
+    });
+    insta::assert_snapshot!(sentence(&report), @"k3s2 in home was looked at, and changed by `fix::uncordon`; nothing asked yet.");
+    report.actions.clear();
     report.mode = Mode::DryRun;
     insta::assert_snapshot!(sentence(&report), @"Nothing was changed: this is what onboarding k3s2 into home would do; nothing asked yet.");
     report.mode = Mode::Rollback;

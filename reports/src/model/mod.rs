@@ -327,6 +327,19 @@ impl Report {
             .any(|action| action.state != ActionState::Undone && !action.id.starts_with("fix::"))
     }
 
+    /// Ids of the actions that have changed something, or have begun to, and did not take it back; each once, in order.
+    /// What `--auto-fix` mended is among them.
+    #[must_use]
+    pub fn changed_by(&self) -> Vec<&str> {
+        let mut ids = Vec::new();
+        for action in &self.actions {
+            if action.state != ActionState::Undone && !ids.contains(&action.id.as_str()) {
+                ids.push(action.id.as_str());
+            }
+        }
+        ids
+    }
+
     /// How many phases are in this state.
     #[must_use]
     pub fn count(&self, state: PhaseState) -> usize {

@@ -232,6 +232,7 @@ fn what_a_rollback_of_ours_cordoned_and_suspended_is_given_free() {
     let arguments = |phase, check| [&["--phase", phase, check][..], &common].concat();
     let output = world.onboard(&arguments("pre", "pre::flux_kustomizations"));
     output.says("fixed by fix::resume_flux for pre::flux_kustomizations");
+    output.says("changed by fix::resume_flux");
     assert_ne!(world.object(flux)["spec"]["suspend"], true);
     let output = world.onboard(&arguments("health", "health::nodes_ready"));
     output.says("fixed by fix::uncordon for health::nodes_ready");
