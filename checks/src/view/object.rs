@@ -22,17 +22,16 @@ const WRITTEN: &str = "fieldsV1";
 impl Object {
     /// Takes an object of a list.
     pub(super) fn sent(raw: &RawValue) -> Self {
-        let text = raw.get();
-        Self(match without_field_names(text) {
-            Some(shorter) => shorter.into(),
-            None => text.into(),
-        })
+        Self::of(raw.get())
     }
 
     /// Takes an object of a watch.
     pub(super) fn watched(object: &DynamicObject) -> Self {
-        let text = serde_json::to_string(object).unwrap_or_default();
-        Self(match without_field_names(&text) {
+        Self::of(&serde_json::to_string(object).unwrap_or_default())
+    }
+
+    fn of(text: &str) -> Self {
+        Self(match without_field_names(text) {
             Some(shorter) => shorter.into(),
             None => text.into(),
         })

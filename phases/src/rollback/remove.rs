@@ -1,6 +1,8 @@
 //! Deleting one object, and nothing that has taken its name since.
 
-use checks::{kinds::Kind, view::ReadError};
+use std::time::Duration;
+
+use checks::{kinds::Kind, pause::Pause, view::ReadError};
 use http::Request;
 use serde_json::{Value, json};
 
@@ -106,7 +108,7 @@ async fn send(
     let query = if try_only { "?dryRun=All" } else { "" };
     let body = serde_json::to_vec(&body)
         .map_err(|error| ActionError::new("Malformed", format!("{what}: {error}")))?;
-    let mut pause = std::time::Duration::from_millis(100);
+    let mut pause = Pause::new(Duration::from_millis(100), Duration::from_secs(3));
     let mut attempt = 0;
     loop {
         let request = Request::delete(format!("{path}{query}"))
@@ -138,8 +140,7 @@ async fn send(
             let message = format!("{what} could not be deleted: {said}");
             return Err(ActionError::new(reason, message));
         }
-        tokio::time::sleep(pause / 2 + pause.mul_f64(fastrand::f64() / 2.0)).await;
-        pause = (pause * 2).min(std::time::Duration::from_secs(3));
+        pause.rest().await;
         attempt += 1;
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use checks::{
     kinds::{Kind, NAMESPACES, PODS},
+    pause::Pause,
     probe::{MANAGED, RUN},
     view::encode,
 };
@@ -231,8 +232,9 @@ async fn send(
     body: Vec<u8>,
     what: &str,
 ) -> Result<Value, ActionError> {
-    let mut pause = Duration::from_millis(100);
-    for attempt in 0.. {
+    let mut pause = Pause::new(Duration::from_millis(100), Duration::from_secs(2));
+    let mut attempt = 0;
+    loop {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -251,13 +253,9 @@ async fn send(
         if !passing || attempt >= 6 {
             return Err(refusal::meaning(what, &error));
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
+        pause.rest().await;
+        attempt += 1;
     }
-    Err(ActionError::new(
-        "ServerError",
-        format!("{what} could not be reached"),
-    ))
 }
 
 /// The end of a run: everything of it goes, and the namespace if this run has made it and no other uses it. Says what
