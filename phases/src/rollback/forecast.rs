@@ -5,11 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use checks::{
     Context, Settings,
     resources::{
-        condition::Seen as Condition,
-        flux::Kustomization,
-        full_name,
-        longhorn::{DRIVER, Volume},
-        node,
+        condition::Seen as Condition, flux::Kustomization, full_name, longhorn::DRIVER, node,
     },
     view::View,
 };
@@ -223,8 +219,9 @@ fn copies(seen: &Seen, settings: &Settings, run: &str, forecast: &mut Forecast) 
     for replica in storage.on(&seen.name) {
         let name = &replica.spec.volume_name;
         // A test's volume goes with its claim, first of all.
-        let test = |one: &Volume| leftovers::is_of_test(&settings.probe.namespace, run, one);
-        if storage.volume(name).is_some_and(test) {
+        let test = |one| leftovers::test_of(&settings.probe.namespace, one);
+        let tested_by = storage.volume(name).and_then(test);
+        if tested_by == Some(run) {
             continue;
         }
         let fate = known.fate(replica);
@@ -247,7 +244,13 @@ fn copies(seen: &Seen, settings: &Settings, run: &str, forecast: &mut Forecast) 
                     "its last healthy copy is replica {}, and no other node can take it",
                     replica.metadata.name
                 ),
-                "make another healthy copy or a backup first; --lose-volume NAME lets it go for good",
+                match tested_by {
+                    // Nobody but that run can say that nobody needs it.
+                    Some(_) => "it looks like the test of another run: --cleanup removes what such runs have left",
+                    None => {
+                        "make another healthy copy or a backup first; --lose-volume NAME lets it go for good"
+                    }
+                },
             ));
         }
         forecast.copies.push(Copy {

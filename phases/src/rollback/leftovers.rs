@@ -32,10 +32,17 @@ async fn left(cx: &ActionContext) -> Result<Vec<temporary::Left>, ActionError> {
     temporary::left(&cx.client, namespace, Whose::Run(&cx.run), begun(VOLUME)).await
 }
 
+/// The run whose test this volume looks to be of: that of its claim, in the namespace of our own.
+pub(super) fn test_of<'a>(namespace: &str, volume: &'a Volume) -> Option<&'a str> {
+    let claim = &volume.status.kubernetes_status;
+    (claim.namespace == namespace)
+        .then(|| temporary::run_of_claim(&claim.pvc_name))
+        .flatten()
+}
+
 /// Whether this is the volume of a test that the run began: with its claim it goes by itself.
 pub(super) fn is_of_test(namespace: &str, run: &str, volume: &Volume) -> bool {
-    let claim = &volume.status.kubernetes_status;
-    claim.namespace == namespace && temporary::is_test_claim(run, &claim.pvc_name)
+    test_of(namespace, volume) == Some(run)
 }
 
 impl Act for Leftovers {
@@ -77,5 +84,42 @@ impl Act for Leftovers {
             Ok(done)
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn volume(namespace: &str, claim: &str) -> Volume {
+        let status: Value = json!({"kubernetesStatus": {"namespace": namespace, "pvcName": claim}});
+        serde_json::from_value(json!({"metadata": {"name": "pvc-1"}, "status": status})).unwrap()
+    }
+
+    #[test]
+    fn only_a_claim_of_the_run_in_the_namespace_of_our_own_is_its_test() {
+        let ours = volume("onboarding-probe", "volume-7f3a91c2-0a1b");
+        assert_eq!(test_of("onboarding-probe", &ours), Some("7f3a91c2"));
+        assert!(is_of_test("onboarding-probe", "7f3a91c2", &ours));
+        assert!(!is_of_test("onboarding-probe", "0000beef", &ours));
+        assert!(!is_of_test("onboarding-probe", "", &ours));
+        for (namespace, claim) in [
+            ("apps", "volume-7f3a91c2-0a1b"),
+            ("onboarding-probe", "data-7f3a91c2-0a1b"),
+            ("onboarding-probe", "volume-7f3a91c2"),
+            ("onboarding-probe", "volume-7f3a91c2-"),
+            ("onboarding-probe", "volume--0a1b"),
+            ("onboarding-probe", "volume-7f3a91c2-0a1b-more"),
+            ("onboarding-probe", ""),
+        ] {
+            let other = volume(namespace, claim);
+            assert_eq!(
+                test_of("onboarding-probe", &other),
+                None,
+                "{namespace}/{claim}"
+            );
+        }
     }
 }

@@ -195,14 +195,14 @@ pub(crate) fn claim_name(cx: &ActionContext) -> String {
     unique(cx, CLAIM)
 }
 
-/// Whether a claim in the namespace of our own is that of a test which this run began.
-pub(crate) fn is_test_claim(run: &str, name: &str) -> bool {
-    let rest = name
-        .strip_prefix(CLAIM)
-        .and_then(|rest| rest.strip_prefix('-'))
-        .and_then(|rest| rest.strip_prefix(run))
-        .and_then(|rest| rest.strip_prefix('-'));
-    !run.is_empty() && rest.is_some_and(|chance| !chance.is_empty() && !chance.contains('-'))
+/// The run that the name of a test volume's claim tells: `7f3a91c2` of `volume-7f3a91c2-0a1b`.
+pub(crate) fn run_of_claim(name: &str) -> Option<&str> {
+    let (run, chance) = name
+        .strip_prefix(CLAIM)?
+        .strip_prefix('-')?
+        .split_once('-')?;
+    let whole = !run.is_empty() && !chance.is_empty() && !chance.contains('-');
+    whole.then_some(run)
 }
 
 /// The path of a kind's collection. The kinds here have one version.
