@@ -354,7 +354,8 @@ impl Page {
             PhaseState::Completed => self.look.good("ok"),
             PhaseState::Failed => self.look.bad("FAILED"),
             PhaseState::Skipped => self.look.faint("skipped"),
-            PhaseState::InProgress | PhaseState::NotStarted => self.look.warn("stopped"),
+            // Only a part of it was asked for, or the run was interrupted, which is said at its end.
+            PhaseState::InProgress | PhaseState::NotStarted => self.look.faint("in part"),
         };
         let requests = count(usize::try_from(requests).unwrap_or(usize::MAX), "request");
         format!(

@@ -211,6 +211,7 @@ fn an_inspection_makes_no_pods_and_says_how_to() {
         .onboard(&["--phase", "network", "dns_from_node", "--apply"])
         .exits(0);
     output.says("network::probe_pods");
+    output.says("in part · ");
     assert!(ours(&world).is_empty());
 }
 
