@@ -30,6 +30,7 @@ pub mod storage;
 mod testing;
 mod verdict;
 pub mod view;
+mod yaml;
 
 pub use accept::Accepted;
 pub use check::{Answer, Ask, COMMON_REASONS, Check, Criterion, Named, Need, Place, Reason, Spot};

@@ -24,7 +24,7 @@ pub enum ConnectError {
     #[error("no kubeconfig was found")]
     NoKubeconfig(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The file cannot be read or is no kubeconfig.
-    #[error("kubeconfig {path} cannot be used: {source}")]
+    #[error("kubeconfig {path} cannot be used: {}", why(source))]
     Unusable {
         /// The file.
         path: PathBuf,
@@ -79,6 +79,15 @@ impl ConnectError {
                 _ => "see whether it answers: kubectl get --raw /readyz?verbose".into(),
             },
         }
+    }
+}
+
+/// What is wrong with a kubeconfig, without anything that stands in it.
+fn why(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::ReadConfig(error, _) => error.to_string(),
+        KubeconfigError::Parse(error) => crate::yaml::trouble(&error.to_string()),
+        other => other.to_string(),
     }
 }
 

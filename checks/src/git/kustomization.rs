@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::GitError;
+use crate::yaml;
 
 /// One entry of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,8 +169,8 @@ impl Resources {
 /// # Errors
 /// [`GitError::Malformed`].
 pub fn document(file: &Path, text: &str) -> Result<Value, GitError> {
-    let value: Value =
-        serde_saphyr::from_str(text).map_err(|error| malformed(file, &error.to_string()))?;
+    let value: Value = serde_saphyr::from_str(text)
+        .map_err(|error| malformed(file, &yaml::trouble(&error.to_string())))?;
     if value.is_object() {
         Ok(value)
     } else {

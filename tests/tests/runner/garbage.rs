@@ -179,6 +179,21 @@ fn a_kubeconfig_that_is_none() {
     cannot_start(&place, &absent, &[], &["kubeconfig", &shown]);
     cannot_start(&place, env.root(), &[], &["kubeconfig", "irectory"]);
     cannot_start(&place, &write("words", "garbage"), &[], &["kubeconfig"]);
+    // What is wrong is said, and nothing of what stands in the file: it may be a key, or the wrong file altogether.
+    for (name, text) in [
+        (
+            "torn",
+            "users:\n- name: me\n  user:\n    token: s3cret\n   torn\n",
+        ),
+        ("odd", "users:\n- name: me\n  user: s3cret\n"),
+        ("wrong", "s3cret of somebody\n"),
+    ] {
+        let file = write(name, text);
+        let words = ["kubeconfig", "line "];
+        cannot_start(&place, &file, &[], &words);
+        let said = place.run_with(&file, &[]).stderr;
+        assert!(!said.contains("s3cret"), "{said}");
+    }
     let empty = write("empty", "apiVersion: v1\nkind: Config\n");
     cannot_start(&place, &empty, &[], &["context"]);
     let binary = env.root().join("binary");

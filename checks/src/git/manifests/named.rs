@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::build::{Builder, first_line, is_remote, joined, strings};
 use super::patch::{self, Target};
+use crate::yaml;
 
 impl Builder<'_> {
     pub(super) fn patches(&mut self, folder: &Path, file: &Path, document: &Value, from: usize) {
@@ -53,11 +54,8 @@ impl Builder<'_> {
             Ok(Value::Array(operations)) => operations,
             Ok(_) => return self.not_applied(&origin, "strategic merge patch"),
             Err(error) => {
-                let why = error.to_string();
-                return self.problem(
-                    &origin,
-                    format!("has a patch that is no YAML: {}", first_line(&why)),
-                );
+                let why = yaml::trouble(&error.to_string());
+                return self.problem(&origin, format!("has a patch that is no YAML: {why}"));
             }
         };
         let target = Target::of(patch.get("target").unwrap_or(&Value::Null));
