@@ -1,6 +1,7 @@
 //! From a kubeconfig to a client.
 
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -67,7 +68,21 @@ impl ConnectError {
                  embedded cluster with --sandbox"
                     .into()
             }
-            Self::Unusable { path, .. } => format!("look at it: kubectl --kubeconfig {} config view", path.display()),
+            Self::Unusable { path, source } => {
+                let path = path.display();
+                match unread(source) {
+                    Some(ErrorKind::NotFound) => {
+                        "name one that is there with --kubeconfig or KUBECONFIG (on a k3s server: \
+                         /etc/rancher/k3s/k3s.yaml)"
+                            .into()
+                    }
+                    // k3s writes its own for root alone.
+                    Some(ErrorKind::PermissionDenied) => format!(
+                        "take a copy of your own: sudo install -m 600 -o \"$USER\" {path} ~/.kube/config"
+                    ),
+                    _ => format!("look at it: kubectl --kubeconfig {path} config view"),
+                }
+            }
             Self::UnknownContext { .. } => "choose one of these with --context".into(),
             Self::Client { .. } => "look at the certificates and the proxy that the kubeconfig names".into(),
             Self::Identity { source, .. } => match source {
@@ -79,6 +94,14 @@ impl ConnectError {
                 _ => "see whether it answers: kubectl get --raw /readyz?verbose".into(),
             },
         }
+    }
+}
+
+/// Why a file could not even be read.
+fn unread(error: &KubeconfigError) -> Option<ErrorKind> {
+    match error {
+        KubeconfigError::ReadConfig(error, _) => Some(error.kind()),
+        _ => None,
     }
 }
 

@@ -176,7 +176,8 @@ fn a_kubeconfig_that_is_none() {
     let text = fs::read_to_string(&good).unwrap();
     let absent = env.root().join("absent");
     let shown = absent.display().to_string();
-    cannot_start(&place, &absent, &[], &["kubeconfig", &shown]);
+    let words = ["kubeconfig", &shown, "/etc/rancher/k3s/k3s.yaml"];
+    cannot_start(&place, &absent, &[], &words);
     cannot_start(&place, env.root(), &[], &["kubeconfig", "irectory"]);
     cannot_start(&place, &write("words", "garbage"), &[], &["kubeconfig"]);
     // What is wrong is said, and nothing of what stands in the file: it may be a key, or the wrong file altogether.
@@ -210,7 +211,8 @@ fn a_kubeconfig_that_is_none() {
     } else {
         let closed = write("closed", &text);
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
-        cannot_start(&place, &closed, &[], &["kubeconfig", "ermission denied"]);
+        let words = ["kubeconfig", "ermission denied", "sudo install -m 600"];
+        cannot_start(&place, &closed, &[], &words);
     }
     // A port on which nobody listens: one that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0")
