@@ -686,10 +686,17 @@ impl Run<'_> {
         let mut words = Vec::new();
         let stopped = report.actions.iter().rev().find_map(|record| {
             let why = record.recorded.get("failed")?;
-            (record.id.starts_with("rollback::"))
-                .then(|| format!("stopped at {}: {why}", record.id))
+            (record.id.starts_with("rollback::")).then_some((&record.id, why))
         });
-        words.extend(stopped);
+        if let Some((id, why)) = stopped {
+            words.push(format!("stopped at {id}: {why}"));
+            let ended = report.case(id).and_then(reports::model::Case::ended);
+            words.extend(
+                ended
+                    .filter(|ended| !ended.hint.is_empty())
+                    .map(|ended| format!("do: {}", ended.hint)),
+            );
+        }
         let cx = context_of(self.options, self.world, &report, &self.stop);
         let limit = Duration::from_secs(5);
         let left = self.on_account_of(FORECAST, async {

@@ -411,6 +411,7 @@ fn a_step_that_waits_does_not_take_from_a_node_that_came_back() {
         world.fault("agent-restarted", true);
         let output = running.wait().exits(8);
         output.says(&format!("stopped at {step}: NodeCameBack"));
+        output.says("do: stop it on the host: systemctl disable --now k3s-agent");
         let changes = world.changes(since);
         assert!(
             !changes
