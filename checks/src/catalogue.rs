@@ -234,6 +234,7 @@ mod tests {
             "Panicked",
             "UndeclaredRight",
             "ValidationSkipped",
+            "WebhookRefused",
         ];
         let declared: std::collections::BTreeSet<&str> = all()
             .flat_map(|check| check.reasons)

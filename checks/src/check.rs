@@ -126,6 +126,10 @@ pub const COMMON_REASONS: &[Reason] = &[
     ),
     Reason::new("Blocked", "settle the named check first"),
     Reason::new(
+        "WebhookRefused",
+        "an admission webhook or policy of the cluster does not let the change through: its words say what it wants",
+    ),
+    Reason::new(
         "LeaseLost",
         "see who holds it: kubectl -n kube-system get lease onboarding-{node} -o yaml; go on with --resume once that run has ended",
     ),

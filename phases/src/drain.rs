@@ -308,6 +308,10 @@ fn judged(name: &str, error: &kube::Error) -> Reply {
                 after,
             }
         }
+        _ if flux::is_refusal(&status.message) => Reply::Never(ActionError::new(
+            flux::WEBHOOK_REFUSED,
+            format!("pod {name} may not be evicted: {said}"),
+        )),
         401 | 403 => Reply::Never(ActionError::new(
             "MissingPermission",
             format!("may not create pods/eviction for {name}: {said}"),
@@ -608,5 +612,10 @@ mod tests {
         let two = "This pod has more than one PodDisruptionBudget";
         assert_eq!(never(judged(500, two, "")), "SeveralBudgets");
         assert_eq!(never(judged(403, "no", "")), "MissingPermission");
+        let denied = "admission webhook \"x\" denied the request: no";
+        for code in [400, 403, 422, 500] {
+            assert_eq!(never(judged(code, denied, "")), "WebhookRefused");
+        }
+        assert_eq!(judged(429, denied, ""), later(&format!("{denied} (429)")));
     }
 }

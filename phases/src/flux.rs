@@ -107,8 +107,14 @@ pub(crate) async fn answered(
     if !cx.permit.is_dry_run() {
         return Ok(String::new());
     }
-    let tried = tried(cx, kind, namespace, name, patch).await?;
-    Ok(format!(" ({tried})"))
+    match tried(cx, kind, namespace, name, patch).await {
+        Ok(tried) => Ok(format!(" ({tried})")),
+        // A step that comes before this one may be what it still lacks.
+        Err(error) if error.reason == WEBHOOK_REFUSED => {
+            Ok(format!(" (as things are, {})", error.message))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// A write with all its attempts may take this long.
@@ -174,6 +180,7 @@ pub(crate) fn meaning(error: &kube::Error) -> (&'static str, bool) {
     }
     match error {
         kube::Error::Api(status) => match status.code {
+            _ if is_refusal(&status.message) => (WEBHOOK_REFUSED, false),
             401 | 403 => ("MissingPermission", false),
             404 => ("NotFound", false),
             409 => ("Conflict", true),
@@ -182,6 +189,16 @@ pub(crate) fn meaning(error: &kube::Error) -> (&'static str, bool) {
         },
         _ => ("Unreachable", true),
     }
+}
+
+/// The reason of a change that an admission webhook, or a policy in the API server, does not let through.
+pub(crate) const WEBHOOK_REFUSED: &str = "WebhookRefused";
+
+/// Whether these are the words in which the API server passes a refusal on. The code is the webhook's own: Longhorn's says
+/// 403 while it brings spec and status of disks together, 422 where a replica is the last one or a node is still used,
+/// and 500 where it cannot tell (longhorn-manager, webhook/error).
+pub(crate) fn is_refusal(said: &str) -> bool {
+    said.contains("denied the request") || said.contains("ValidatingAdmissionPolicy")
 }
 
 /// An error in one line.
@@ -464,6 +481,29 @@ fn shown(revision: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_refusal_is_told_by_its_words_whatever_its_code() {
+        let api = |code: u16, said: &str| {
+            let status = kube::core::Status::failure(said, "").with_code(code);
+            kube::Error::Api(Box::new(status))
+        };
+        let denied = "admission webhook \"validator.longhorn.io\" denied the request: no";
+        for code in [400, 403, 409, 422, 500] {
+            assert_eq!(
+                super::meaning(&api(code, denied)),
+                ("WebhookRefused", false)
+            );
+        }
+        // Nobody has refused anything where the webhook does not answer.
+        let dead = "Internal error occurred: failed calling webhook \"x\": timeout";
+        assert_eq!(super::meaning(&api(500, dead)), ("ServerError", true));
+        let right = "nodes \"k3s2\" is forbidden: User \"u\" cannot patch resource";
+        assert_eq!(
+            super::meaning(&api(403, right)),
+            ("MissingPermission", false)
+        );
+    }
+
     use super::*;
 
     #[test]

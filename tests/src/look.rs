@@ -150,6 +150,29 @@ impl TestEnvironment {
     /// The API server refuses it.
     #[track_caller]
     pub fn send(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Value {
+        let answer = self.sent(method, path, content_type, body);
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// Sends what the API server does not take: code, reason and message of its answer.
+    ///
+    /// # Panics
+    /// The API server takes it.
+    #[track_caller]
+    pub fn refused(&self, method: &str, path: &str, body: &Value) -> (u16, String, String) {
+        match self.sent(method, path, "application/merge-patch+json", body) {
+            Err(kube::Error::Api(status)) => (status.code, status.reason, status.message),
+            other => panic!("{method} {path} should be refused: {other:?}"),
+        }
+    }
+
+    fn sent(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> Result<Value, kube::Error> {
         let kubeconfig = self.sandbox().kubeconfig();
         self.runtime().block_on(async {
             let connection = checks::cluster::Connection::open(Some(&kubeconfig), None, "test")
@@ -163,8 +186,7 @@ impl TestEnvironment {
                 .header("content-type", content_type)
                 .body(body.to_string().into_bytes())
                 .expect("a request");
-            let answer = client.request::<Value>(request).await;
-            answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+            client.request::<Value>(request).await
         })
     }
 }

@@ -127,7 +127,7 @@ pub static ACTIONS: &[Action] = &[
         ],
         &[
             Reason::new(
-                "Refused",
+                "WebhookRefused",
                 "see what Longhorn's webhook says: kubectl -n {longhorn} get pods -l app=longhorn-manager",
             ),
             CONFLICT,
@@ -188,7 +188,10 @@ pub static ACTIONS: &[Action] = &[
                 "ReplicasStay",
                 "see what holds them: kubectl -n {longhorn} get replicas.longhorn.io -l longhornnode={node}",
             ),
-            Reason::new("Refused", "Longhorn's webhook refuses; its words say why"),
+            Reason::new(
+                "WebhookRefused",
+                "Longhorn's webhook refuses; its words say why",
+            ),
             Reason::new(
                 "Changed",
                 "somebody else changes the object: --rollback goes on",

@@ -39,7 +39,7 @@ impl<'a> Removal<'a> {
 /// Deletes it. Whatever has gone by itself is deleted; asking twice is asking once, since the UID says what is meant.
 ///
 /// # Errors
-/// `Changed` when it is another object, or not as it was; `Refused` with the words of an admission webhook.
+/// `Changed` when it is another object, or not as it was; `WebhookRefused` with the words of an admission webhook.
 pub(super) async fn delete(cx: &ActionContext, removal: &Removal<'_>) -> Result<(), ActionError> {
     send(cx, removal, false).await.map(drop)
 }
@@ -59,7 +59,7 @@ pub(super) async fn answered(
         Ok(Sent::Accepted) => Ok(" (server accepts)".to_owned()),
         Ok(Sent::Gone) => Ok(" (not sent: absent)".to_owned()),
         // A step that comes before this one may be what it still lacks.
-        Err(error) if matches!(error.reason, "Refused" | "Changed") => {
+        Err(error) if matches!(error.reason, flux::WEBHOOK_REFUSED | "Changed") => {
             Ok(format!(" (as things are, {})", error.message))
         }
         Err(error) => Err(error),
@@ -121,6 +121,11 @@ async fn send(
             Err(error) => error,
         };
         let said = flux::words(&error);
+        let (reason, passing) = flux::meaning(&error);
+        if reason == flux::WEBHOOK_REFUSED {
+            let message = format!("{what} may not be deleted: {said}");
+            return Err(ActionError::new(reason, message));
+        }
         if let kube::Error::Api(status) = &error {
             match status.code {
                 404 => return Ok(Sent::Gone),
@@ -128,14 +133,9 @@ async fn send(
                     let message = format!("{what} is not what was looked at: {said}");
                     return Err(ActionError::new("Changed", message));
                 }
-                403 if said.contains("admission webhook") => {
-                    let message = format!("{what} may not be deleted: {said}");
-                    return Err(ActionError::new("Refused", message));
-                }
                 _ => {}
             }
         }
-        let (reason, passing) = flux::meaning(&error);
         if !passing || attempt >= 6 || cx.stop.asked() {
             let message = format!("{what} could not be deleted: {said}");
             return Err(ActionError::new(reason, message));

@@ -2,7 +2,10 @@
 
 use checks::Reason;
 
-use crate::ActionError;
+use crate::{
+    ActionError,
+    flux::{WEBHOOK_REFUSED, is_refusal},
+};
 
 /// What keeps a pod of ours from its work; each of these is another person's to settle.
 pub(crate) const REFUSALS: &[Reason] = &[
@@ -70,12 +73,7 @@ pub(super) fn meaning(what: &str, error: &kube::Error) -> ActionError {
         _ if said.contains("violates PodSecurity") => "PodSecurityRefused",
         _ if said.contains("exceeded quota") || said.contains("failed quota") => "QuotaExceeded",
         _ if said.contains("being terminated") => "NamespaceTerminating",
-        // A webhook may answer with any code; the API server puts these words before its own.
-        _ if said.contains("denied the request") || said.contains("failed calling webhook") => {
-            "WebhookRefused"
-        }
-        // So does a policy that is evaluated in the API server.
-        _ if said.contains("ValidatingAdmissionPolicy") => "WebhookRefused",
+        _ if is_refusal(said) || said.contains("failed calling webhook") => WEBHOOK_REFUSED,
         401 | 403 => "MissingPermission",
         404 => "NotFound",
         409 => "Conflict",

@@ -1,8 +1,11 @@
 //! What Longhorn's admission webhook refuses of everybody but Longhorn itself: the last healthy replica of a volume, an
-//! eviction from a node that is still scheduled on, and (as from 1.10 on) a Node that something still lies on.
+//! eviction from a node that is still scheduled on, and (as from 1.10 on) a Node that something still lies on. It answers
+//! with 422 and reason Invalid (longhorn-manager, webhook/resources).
 //!
 //! It stands in for the webhook only where one is registered. Without an endpoint nothing of Longhorn can be written,
-//! since its failure policy is `Fail`.
+//! since its failure policy is `Fail`. A real API server calls the webhook by itself, and gets the same answers.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -11,11 +14,27 @@ use super::{auth, call::Call, refusal::Refusal, store::Store};
 const WEBHOOK: &str = "longhorn-webhook-validator";
 const SERVICE: &str = "longhorn-admission-webhook";
 const NAMESPACE: &str = "longhorn-system";
+const GROUP: &str = "longhorn.io";
+
+/// Everything of one kind in a namespace: group, plural, namespace.
+pub(crate) type Known<'a> = dyn Fn(&str, &str, &str) -> Vec<Arc<Value>> + 'a;
+
+/// A change of an object of Longhorn.
+pub(crate) struct Asked<'a> {
+    /// `nodes`
+    pub(crate) resource: &'a str,
+    /// Whether it is deleted; it is written otherwise.
+    pub(crate) deleted: bool,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    /// What of it is written, or all of it as it would be.
+    pub(crate) object: &'a Value,
+}
 
 /// Checks a request that would change something of Longhorn, before it does.
 pub(crate) fn check(store: &Store, call: &Call, body: &[u8]) -> Result<(), Refusal> {
     let reads = matches!(call.verb.as_str(), "get" | "list" | "watch");
-    if call.group != "longhorn.io" || reads || call.user.name == auth::ACTOR {
+    if call.group != GROUP || reads || call.user.name == auth::ACTOR {
         return Ok(());
     }
     let hooks = store.all(
@@ -32,21 +51,52 @@ pub(crate) fn check(store: &Store, call: &Call, body: &[u8]) -> Result<(), Refus
              service \"{SERVICE}\""
         )));
     }
-    if call.namespace != NAMESPACE {
+    if !matches!(call.verb.as_str(), "delete" | "patch" | "update") {
         return Ok(());
     }
-    let why = match (call.resource.as_str(), call.verb.as_str()) {
-        ("replicas", "delete") => last_replica(store, &call.name),
-        ("nodes", "delete") => still_used(store, &call.name),
-        ("nodes", "patch" | "update") => still_scheduled(store, &call.name, body),
-        _ => None,
+    let object = serde_json::from_slice(body).unwrap_or_default();
+    let asked = Asked {
+        resource: &call.resource,
+        deleted: call.verb == "delete",
+        namespace: &call.namespace,
+        name: &call.name,
+        object: &object,
     };
-    why.map_or(Ok(()), |why| {
-        let mut refusal = Refusal::forbidden("longhorn.io", &call.resource, &call.name, "");
+    let known = |group: &str, plural: &str, namespace: &str| store.all(group, plural, namespace);
+    refusal(&known, &asked).map_or(Ok(()), |why| {
+        let mut refusal = Refusal::forbidden(GROUP, &call.resource, &call.name, "");
+        refusal.code = CODE;
+        refusal.reason = REASON;
         refusal.message =
             format!("admission webhook \"validator.longhorn.io\" denied the request: {why}");
+        refusal.details = details(&why);
         Err(refusal)
     })
+}
+
+const CODE: u16 = 422;
+const REASON: &str = "Invalid";
+
+fn details(why: &str) -> Value {
+    json!({"causes": [{"reason": "FieldValueInvalid", "message": why}]})
+}
+
+/// The status in which the webhook itself says so.
+pub(crate) fn status(why: &str) -> Value {
+    json!({"status": "Failure", "code": CODE, "reason": REASON, "message": why, "details": details(why)})
+}
+
+/// Why the webhook does not let a change through, if it does not.
+pub(crate) fn refusal(known: &Known<'_>, asked: &Asked<'_>) -> Option<String> {
+    if asked.namespace != NAMESPACE {
+        return None;
+    }
+    match (asked.resource, asked.deleted) {
+        ("replicas", true) => last_replica(known, asked.name),
+        ("nodes", true) => still_used(known, asked.name),
+        ("nodes", false) => still_scheduled(known, asked.name, asked.object),
+        _ => None,
+    }
 }
 
 /// Whether the webhook's Service has an endpoint, or nobody keeps endpoints here.
@@ -74,14 +124,23 @@ fn is_healthy(replica: &Value) -> bool {
         && replica["metadata"].get("deletionTimestamp").is_none()
 }
 
-fn last_replica(store: &Store, name: &str) -> Option<String> {
-    let all = store.all("longhorn.io", "replicas", NAMESPACE);
+/// A replica that is to leave its node does not count as one that would remain.
+fn last_replica(known: &Known<'_>, name: &str) -> Option<String> {
+    let all = known(GROUP, "replicas", NAMESPACE);
     let meant = all.iter().find(|one| one["metadata"]["name"] == name)?;
     let volume = &meant["spec"]["volumeName"];
+    let volumes = known(GROUP, "volumes", NAMESPACE);
+    let there = volumes
+        .iter()
+        .find(|one| one["metadata"]["name"] == *volume)?;
+    if there["metadata"].get("deletionTimestamp").is_some() {
+        return None;
+    }
+    let counts = |one: &Value| is_healthy(one) && one["spec"]["evictionRequested"] != true;
     let others = all.iter().any(|one| {
-        one["spec"]["volumeName"] == *volume && one["metadata"]["name"] != name && is_healthy(one)
+        one["spec"]["volumeName"] == *volume && one["metadata"]["name"] != name && counts(one)
     });
-    (is_healthy(meant) && !others).then(|| {
+    (counts(meant) && !others).then(|| {
         format!(
             "unable to delete replica {name}: it is the last available replica of volume {}",
             volume.as_str().unwrap_or_default()
@@ -89,18 +148,17 @@ fn last_replica(store: &Store, name: &str) -> Option<String> {
     })
 }
 
-fn still_used(store: &Store, name: &str) -> Option<String> {
-    let there = store.all("longhorn.io", "nodes", NAMESPACE);
+fn still_used(known: &Known<'_>, name: &str) -> Option<String> {
+    let there = known(GROUP, "nodes", NAMESPACE);
     let node = there.iter().find(|one| one["metadata"]["name"] == name)?;
     let lie = |plural: &str| {
-        let all = store.all("longhorn.io", plural, NAMESPACE);
+        let all = known(GROUP, plural, NAMESPACE);
         all.iter()
             .filter(|one| one["spec"]["nodeID"] == name)
             .count()
     };
     let (replicas, engines) = (lie("replicas"), lie("engines"));
-    let machine = store
-        .all("", "nodes", "")
+    let machine = known("", "nodes", "")
         .iter()
         .any(|one| one["metadata"]["name"] == name);
     if machine {
@@ -120,11 +178,10 @@ fn still_used(store: &Store, name: &str) -> Option<String> {
     }
 }
 
-fn still_scheduled(store: &Store, name: &str, body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let there = store.all("longhorn.io", "nodes", NAMESPACE);
+fn still_scheduled(known: &Known<'_>, name: &str, object: &Value) -> Option<String> {
+    let there = known(GROUP, "nodes", NAMESPACE);
     let node = there.iter().find(|one| one["metadata"]["name"] == name)?;
-    let after = |key: &str| match &body["spec"][key] {
+    let after = |key: &str| match &object["spec"][key] {
         Value::Null => node["spec"][key].clone(),
         given => given.clone(),
     };
@@ -146,15 +203,21 @@ mod tests {
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
             "metadata": {"name": WEBHOOK},
         })];
+        for (plural, kind) in [("replicas", "Replica"), ("volumes", "Volume")] {
+            objects.push(json!({
+                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "metadata": {"name": format!("{plural}.longhorn.io")},
+                "spec": {
+                    "group": "longhorn.io", "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
+                    "versions": [{"name": "v1beta2", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                        "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                    }}}],
+                },
+            }));
+        }
         objects.push(json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": "replicas.longhorn.io"},
-            "spec": {
-                "group": "longhorn.io", "scope": "Namespaced", "names": {"plural": "replicas", "kind": "Replica"},
-                "versions": [{"name": "v1beta2", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                    "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-                }}}],
-            },
+            "apiVersion": "longhorn.io/v1beta2", "kind": "Volume",
+            "metadata": {"name": "v", "namespace": NAMESPACE},
         }));
         for (name, node, failed) in replicas {
             objects.push(json!({
@@ -165,6 +228,38 @@ mod tests {
         }
         store.load(objects).expect("objects");
         store
+    }
+
+    #[test]
+    fn a_replica_that_is_to_leave_is_no_copy_that_remains() {
+        let replica = |name: &str, leaves: bool| {
+            Arc::new(json!({
+                "metadata": {"name": name},
+                "spec": {"volumeName": "v", "healthyAt": "t", "failedAt": "", "evictionRequested": leaves},
+            }))
+        };
+        let refused = |replicas: Vec<Arc<Value>>, volumes: Vec<Arc<Value>>, name: &str| {
+            let known = |_: &str, plural: &str, _: &str| match plural {
+                "replicas" => replicas.clone(),
+                "volumes" => volumes.clone(),
+                _ => Vec::new(),
+            };
+            let asked = Asked {
+                resource: "replicas",
+                deleted: true,
+                namespace: NAMESPACE,
+                name,
+                object: &Value::Null,
+            };
+            refusal(&known, &asked).is_some()
+        };
+        let volume = vec![Arc::new(json!({"metadata": {"name": "v"}}))];
+        let both = vec![replica("a", false), replica("b", true)];
+        assert!(refused(both.clone(), volume.clone(), "a"));
+        assert!(!refused(both.clone(), volume.clone(), "b"));
+        // Longhorn itself does not keep the last one of all when it is to leave.
+        assert!(!refused(vec![replica("b", true)], volume.clone(), "b"));
+        assert!(!refused(both, Vec::new(), "a"));
     }
 
     fn delete(store: &Store, name: &str, user: &str) -> Result<(), Refusal> {
@@ -180,7 +275,7 @@ mod tests {
         delete(&both, "b", "admin").expect("another one is healthy");
         let alone = store(&[("a", "k3s1", "t"), ("b", "k3s2", "")]);
         let refusal = delete(&alone, "b", "admin").expect_err("the last one");
-        assert_eq!(refusal.code, 403);
+        assert_eq!((refusal.code, refusal.reason), (422, "Invalid"));
         assert!(
             refusal.message.starts_with("admission webhook"),
             "{}",

@@ -28,7 +28,7 @@ mod form;
 mod handle;
 mod jsonpath;
 mod listing;
-mod longhorn_guard;
+pub(crate) mod longhorn_guard;
 mod node_authorizer;
 mod node_restriction;
 mod openapi;

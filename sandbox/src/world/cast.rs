@@ -48,6 +48,9 @@ pub(crate) struct Outside {
     pub(crate) first_range: u8,
     /// Where Flux reads what people push to [`Cast::remote`].
     pub(crate) repository: PathBuf,
+    /// Who the machines are to the API server: what Longhorn itself does its webhook lets through.
+    #[serde(default)]
+    pub(crate) machines: String,
 }
 
 impl Cast {

@@ -3,7 +3,7 @@
 
 use reports::model::{ActionState, Mode};
 use sandbox::Stage;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{Output, TestEnvironment};
 
 tests::on_both!(
@@ -13,6 +13,7 @@ tests::on_both!(
     replicas_that_no_other_node_can_take_are_deleted_where_a_copy_stays,
     the_last_copy_of_a_volume_is_never_let_go_without_a_word,
     a_volume_is_lost_only_by_its_name,
+    longhorns_webhook_guards_the_last_copy_and_a_node_that_is_used,
     what_holds_it_up_on_the_way_is_said_and_it_goes_on_afterwards,
     what_does_not_go_by_itself_is_deleted_and_said,
     an_onboarding_that_failed_is_taken_back_as_far_as_it_came,
@@ -246,6 +247,51 @@ fn the_last_copy_of_a_volume_is_never_let_go_without_a_word() {
     is_out(&world);
 }
 
+fn longhorns_webhook_guards_the_last_copy_and_a_node_that_is_used() {
+    let world = onboarded(&[]);
+    world.fault("longhorn-single-copy", true);
+    world.fault("longhorn-control-plane-disk-full", true);
+    wait_for(&world, "longhorn-single-copy", "LastReplica");
+    let items = |kind: &str| {
+        let list = world.object(&format!("{STORAGE}/{kind}"));
+        list["items"].as_array().cloned().unwrap_or_default()
+    };
+    let volumes = items("volumes");
+    let single = volumes
+        .iter()
+        .find(|one| one["spec"]["numberOfReplicas"] == 1)
+        .unwrap();
+    let replicas = items("replicas");
+    let last = replicas
+        .iter()
+        .find(|one| one["spec"]["volumeName"] == single["metadata"]["name"])
+        .and_then(|one| one["metadata"]["name"].as_str())
+        .unwrap();
+    let node = format!("{STORAGE}/nodes/k3s2");
+    let evict = json!({"spec": {"evictionRequested": true}});
+    for (method, path, body, words) in [
+        (
+            "DELETE",
+            format!("{STORAGE}/replicas/{last}"),
+            json!({}),
+            "it is the last available replica of volume",
+        ),
+        (
+            "DELETE",
+            node.clone(),
+            json!({}),
+            "its Kubernetes node is still there",
+        ),
+        ("PATCH", node, evict, "need to disable scheduling"),
+    ] {
+        let (code, reason, message) = world.refused(method, &path, &body);
+        assert_eq!((code, reason.as_str()), (422, "Invalid"), "{message}");
+        let denied = "admission webhook \"validator.longhorn.io\" denied the request: ";
+        let said = message.strip_prefix(denied);
+        assert!(said.is_some_and(|said| said.contains(words)), "{message}");
+    }
+}
+
 fn a_volume_is_lost_only_by_its_name() {
     let world = onboarded(&[]);
     world.fault("longhorn-single-copy", true);
@@ -453,12 +499,8 @@ fn a_dry_run_of_it_changes_nothing_and_tells_what_the_server_says() {
     output.says("nothing was changed");
     // Each change of the plan carries the server's own answer, as things are now.
     let plan = planned(&world);
-    // Longhorn's webhook keeps a Node whose Kubernetes node is there; it is the sandbox's own.
-    let kept = if world.is_real() {
-        "(server accepts)"
-    } else {
-        "(as things are, "
-    };
+    // Longhorn's webhook keeps a Node whose Kubernetes node is there.
+    let kept = "(as things are, ";
     for (change, said) in [
         ("patch kustomization flux-system/", "(server accepts)"),
         ("patch node k3s2 ", "(server accepts)"),

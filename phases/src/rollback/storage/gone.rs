@@ -80,7 +80,7 @@ impl Act for StorageNodeGone {
                         match remove_replica(cx, NODE, one).await {
                             Ok(_) => {}
                             // Longhorn marks copies of a lost node as failed in its own time.
-                            Err(error) if error.reason == "Refused" => {
+                            Err(error) if error.reason == flux::WEBHOOK_REFUSED => {
                                 return Look::NotYet(error.message);
                             }
                             Err(error) => return Look::Never(error),
@@ -104,7 +104,9 @@ impl Act for StorageNodeGone {
                             *locked(by_us) = true;
                             Look::NotYet(format!("Longhorn's Node {name} is deleted"))
                         }
-                        Err(error) if error.reason == "Refused" => Look::NotYet(error.message),
+                        Err(error) if error.reason == flux::WEBHOOK_REFUSED => {
+                            Look::NotYet(error.message)
+                        }
                         Err(error) => Look::Never(error),
                     }
                 })

@@ -111,7 +111,7 @@ impl Act for StopScheduling {
                 })
                 .await;
             let what = format!("Longhorn's Node {name} was not changed");
-            met.map_err(|unmet| flux::unmet_error(unmet, "Refused", &what))?;
+            met.map_err(|unmet| flux::unmet_error(unmet, flux::WEBHOOK_REFUSED, &what))?;
             Ok(Done::new(if patch["spec"]["evictionRequested"] == true {
                 "nothing new is placed on it, and its replicas are asked to leave"
             } else {

@@ -184,7 +184,8 @@ impl Act for MoveReplicas {
             let name = cx.checks.node();
             let removed = Mutex::new(BTreeSet::<String>::new());
             let idle = Mutex::new(None::<Instant>);
-            let (removed, idle) = (&removed, &idle);
+            let refused = Mutex::new(None::<Instant>);
+            let (removed, idle, refused) = (&removed, &idle, &refused);
             let met = flux::wait(cx, MOVE)
                 .until(|| async move {
                     let view = &cx.checks.view;
@@ -235,6 +236,14 @@ impl Act for MoveReplicas {
                             }
                             Ok(false) => {}
                             Err(error) if error.reason == "Unreachable" => {
+                                return Look::NotYet(error.message);
+                            }
+                            // Longhorn may know of the healthy copy a moment later than we do.
+                            Err(error)
+                                if error.reason == flux::WEBHOOK_REFUSED
+                                    && locked(refused).get_or_insert_with(Instant::now).elapsed()
+                                        < patience(cx) =>
+                            {
                                 return Look::NotYet(error.message);
                             }
                             Err(error) => return Look::Never(error),

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::{
-    api::{ProxyRequest, ProxyResponse},
+    api::{ProxyRequest, ProxyResponse, longhorn_guard},
     world::{
         backend::{answer, plain},
         k3s,
-        kinds::{NODES, PODS},
-        make::{condition, name, text},
+        kinds::{LH_ENGINES, LH_NODES, LH_REPLICAS, LH_VOLUMES, NODES, PODS},
+        make::{condition, name, namespace, text},
         monitoring,
         scene::Scene,
     },
@@ -36,7 +36,7 @@ pub(super) fn pod(
     };
     let labels = &pod["metadata"]["labels"];
     match (text(&labels["app"]), text(&labels["k8s-app"]), port) {
-        ("longhorn-manager", _, 9502) => admit(request),
+        ("longhorn-manager", _, 9502) => longhorn(scene, request),
         (_, "metrics-server", _) => metrics(scene, request),
         _ if labels["app.kubernetes.io/name"] == "ingress-nginx" && port == 8443 => admit(request),
         _ => monitoring::program(scene, text(&labels["app.kubernetes.io/name"]), request),
@@ -50,6 +50,48 @@ fn admit(request: &ProxyRequest) -> ProxyResponse {
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "response": {"uid": review["request"]["uid"], "allowed": true},
     }))
+}
+
+/// Longhorn's webhook: what it refuses on the sandbox's own API server it refuses here as well.
+fn longhorn(scene: &Scene<'_>, request: &ProxyRequest) -> ProxyResponse {
+    let review: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let asked = &review["request"];
+    let machines = scene
+        .cast
+        .outside
+        .as_ref()
+        .map(|outside| &*outside.machines);
+    let by_longhorn = asked["userInfo"]["username"].as_str() == machines;
+    if by_longhorn || request.path != "/v1/webhook/validation" {
+        return admit(request);
+    }
+    let known = |group: &str, plural: &str, wanted: &str| {
+        let res = match (group, plural) {
+            ("", "nodes") => &NODES,
+            (_, "nodes") => &LH_NODES,
+            (_, "replicas") => &LH_REPLICAS,
+            (_, "engines") => &LH_ENGINES,
+            (_, "volumes") => &LH_VOLUMES,
+            _ => return Vec::new(),
+        };
+        let all = scene.list(res).into_iter();
+        all.filter(|one| wanted.is_empty() || namespace(one) == wanted)
+            .collect()
+    };
+    let change = longhorn_guard::Asked {
+        resource: text(&asked["resource"]["resource"]),
+        deleted: asked["operation"] == "DELETE",
+        namespace: text(&asked["namespace"]),
+        name: text(&asked["name"]),
+        object: &asked["object"],
+    };
+    match longhorn_guard::refusal(&known, &change) {
+        None => admit(request),
+        Some(why) => answer(&json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "response": {"uid": asked["uid"], "allowed": false, "status": longhorn_guard::status(&why)},
+        })),
+    }
 }
 
 /// The aggregated API of metrics-server.

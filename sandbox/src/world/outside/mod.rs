@@ -158,6 +158,17 @@ async fn get(client: &Client, path: &str) -> Result<Value, SandboxError> {
     answer.map_err(|error| trouble("cannot ask the API server")(&format!("{path}: {error}")))
 }
 
+/// Who the API server takes us for.
+async fn whoami(client: &Client) -> Result<Value, SandboxError> {
+    let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let asked = http::Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(body.to_string().into_bytes());
+    let asked = asked.map_err(|error| trouble("cannot ask the API server")(&error))?;
+    let answer = client.request(asked).await;
+    answer.map_err(|error| trouble("does not say who its machines are")(&error))
+}
+
 async fn cast(
     options: &Options,
     server: &Server,
@@ -167,6 +178,7 @@ async fn cast(
     let or = |name: &str, other: &str| if name.is_empty() { other } else { name }.to_owned();
     let version = get(client, "/version").await?;
     let system = get(client, "/api/v1/namespaces/kube-system").await?;
+    let whoami = whoami(client).await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let release = text(&version["gitVersion"]);
     let release = release.split('+').next().unwrap_or_default();
@@ -181,6 +193,7 @@ async fn cast(
             version: format!("{release}+k3s1"),
             first_range: server.first_range,
             repository: places.remote.clone(),
+            machines: text(&whoami["status"]["userInfo"]["username"]),
         }),
     })
 }

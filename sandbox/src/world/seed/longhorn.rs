@@ -170,14 +170,14 @@ fn storage_class() -> Value {
 }
 
 fn webhooks() -> Vec<Value> {
-    let hook = |name: &str, path: &str| {
+    let hook = |name: &str, path: &str, operations: &[&str]| {
         json!([{
             "name": name, "failurePolicy": "Fail", "sideEffects": "None", "admissionReviewVersions": ["v1"],
             "clientConfig": {"service": {
                 "name": "longhorn-admission-webhook", "namespace": NAMESPACE, "path": path, "port": 9502,
             }},
             "rules": [{
-                "apiGroups": ["longhorn.io"], "apiVersions": ["v1beta2"], "operations": ["CREATE", "UPDATE"],
+                "apiGroups": ["longhorn.io"], "apiVersions": ["v1beta2"], "operations": operations,
                 "resources": ["nodes", "volumes", "replicas", "engines", "settings"], "scope": "Namespaced",
             }],
             "timeoutSeconds": 10, "matchPolicy": "Exact",
@@ -187,12 +187,20 @@ fn webhooks() -> Vec<Value> {
         (
             "MutatingWebhookConfiguration",
             "longhorn-webhook-mutator",
-            hook("mutator.longhorn.io", "/v1/webhook/mutation"),
+            hook(
+                "mutator.longhorn.io",
+                "/v1/webhook/mutation",
+                &["CREATE", "UPDATE"],
+            ),
         ),
         (
             "ValidatingWebhookConfiguration",
             "longhorn-webhook-validator",
-            hook("validator.longhorn.io", "/v1/webhook/validation"),
+            hook(
+                "validator.longhorn.io",
+                "/v1/webhook/validation",
+                &["CREATE", "UPDATE", "DELETE"],
+            ),
         ),
     ]
     .into_iter()
