@@ -160,7 +160,11 @@ impl TestEnvironment {
     /// The API server takes it.
     #[track_caller]
     pub fn refused(&self, method: &str, path: &str, body: &Value) -> (u16, String, String) {
-        match self.sent(method, path, "application/merge-patch+json", body) {
+        let content_type = match method {
+            "PATCH" => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        match self.sent(method, path, content_type, body) {
             Err(kube::Error::Api(status)) => (status.code, status.reason, status.message),
             other => panic!("{method} {path} should be refused: {other:?}"),
         }

@@ -211,6 +211,10 @@ fn preconditions() -> Vec<Step> {
             .keep("guarded", "/metadata/uid")
             .keep("guardedVersion", "/metadata/resourceVersion"),
         Step::delete(class, &at("guarded"))
+            .body(on(json!({"uid": "{guarded}"})))
+            .media("application/merge-patch+json")
+            .only(&["/reason", "/code"]),
+        Step::delete(class, &at("guarded"))
             .body(on(json!({"uid": "00000000-0000-4000-8000-000000000000"})))
             .only(&["/reason", "/code", "/details/name", "/details/kind"]),
         Step::delete(class, &at("guarded"))
