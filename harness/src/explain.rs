@@ -124,7 +124,8 @@ fn call(need: &Need, settings: &Settings) -> Option<String> {
     path.push_str(&format!("/{resource}"));
     if !right.name.is_empty() {
         path.push_str(&format!("/{}", right.name));
-    } else if !subresource.is_empty() {
+    } else if !subresource.is_empty() || !matches!(right.verb, "list" | "watch" | "create") {
+        // One of them, whichever it comes to be.
         path.push_str("/…");
     }
     if !subresource.is_empty() {
@@ -336,6 +337,22 @@ mod tests {
         warns.requires = &["join::registered"];
         warns.after = Some("join::label");
         vec![example("join::registered", Kind::Check), warns]
+    }
+
+    #[test]
+    fn a_request_for_one_of_many_is_no_request_for_all() {
+        let settings = Settings::default();
+        let replicas = &checks::kinds::LONGHORN_REPLICAS;
+        let all = "/apis/longhorn.io/v1beta2/namespaces/longhorn-system/replicas";
+        let called = |need| call(&need, &settings).unwrap();
+        assert_eq!(called(Need::list(replicas)), format!("GET {all}"));
+        assert_eq!(called(Need::get(replicas)), format!("GET {all}/…"));
+        assert_eq!(
+            called(Need::verb("delete", replicas)),
+            format!("DELETE {all}/…")
+        );
+        let claims = Need::verb("create", &checks::kinds::CLAIMS);
+        assert!(called(claims).ends_with("/persistentvolumeclaims"));
     }
 
     #[test]
