@@ -122,13 +122,14 @@ fn rolled_back(options: &Options, ended: &Ended, stdout: Look, stderr: Look) {
         Format::Pretty | Format::Json => (stdout, term::out),
     };
     say("");
-    for (number, line) in ended.last_words.iter().enumerate() {
-        let line = crate::text::clean(line);
-        say(&match (number, ended.exit) {
-            (0, Exit::Passed) => look.good(&line),
-            (0, _) => look.bad(&line),
-            _ => format!("  {line}"),
-        });
+    for (number, words) in ended.last_words.iter().enumerate() {
+        for line in last_words(words, number == 0, look.width) {
+            say(&match (number, ended.exit) {
+                (0, Exit::Passed) => look.good(&line),
+                (0, _) => look.bad(&line),
+                _ => line,
+            });
+        }
     }
     for (label, path) in &ended.files {
         say(&crate::text::clean(&format!(
@@ -137,6 +138,18 @@ fn rolled_back(options: &Options, ended: &Ended, stdout: Look, stderr: Look) {
         )));
     }
     say(&format!("exit {exit}"));
+}
+
+/// One of the last words in lines that fit; what goes on is indented, and so is all but the first of them.
+fn last_words(words: &str, first: bool, width: Option<usize>) -> Vec<String> {
+    let indent = if first { 0 } else { 2 };
+    let width = width.unwrap_or(usize::MAX).saturating_sub(indent + 2);
+    let lines = crate::text::wrap(&crate::text::clean(words), width);
+    let of = |(number, line): (usize, String)| {
+        let by = if number == 0 { indent } else { indent + 2 };
+        format!("{:by$}{line}", "")
+    };
+    lines.into_iter().enumerate().map(of).collect()
 }
 
 /// The one runtime of the process. Trials block on it from threads of their own.
@@ -148,4 +161,25 @@ pub(crate) fn runtime() -> Result<Runtime, Halt> {
         .enable_all()
         .build()
         .map_err(|error| Halt::cannot_start(format!("no threads to run on: {error}"), ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use pretty_assertions::assert_eq;
+
+    use super::*;
+
+    #[test]
+    fn last_words_fit_a_terminal_and_stay_whole_elsewhere() {
+        let words = "do: stop it on the host, then go on";
+        assert_eq!(
+            last_words(words, false, Some(24)),
+            ["  do: stop it on the", "    host, then go on"]
+        );
+        assert_eq!(
+            last_words(words, true, Some(24)),
+            ["do: stop it on the", "  host, then go on"]
+        );
+        assert_eq!(last_words(words, false, None), [format!("  {words}")]);
+    }
 }
