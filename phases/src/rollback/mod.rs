@@ -408,7 +408,8 @@ pub fn advice(id: &str, cx: &ActionContext) -> Option<String> {
     (id == "rollback::delete_node").then(|| {
         format!(
             "On the host {node}, now, so that it does not join again when it restarts:\n  \
-             systemctl disable --now k3s-agent      or, to remove it for good: k3s-agent-uninstall.sh"
+             systemctl disable --now k3s-agent\n\
+             or, to remove it for good:\n  k3s-agent-uninstall.sh"
         )
     })
 }
