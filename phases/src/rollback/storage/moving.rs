@@ -1,6 +1,9 @@
 //! The copies leave: Longhorn moves them, or those that no other node can take are deleted where a healthy one stays.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
 
 use checks::{
     kinds::{DISRUPTION_BUDGETS, LONGHORN_REPLICAS, NODES, VOLUME_ATTACHMENTS},
@@ -184,7 +187,7 @@ impl Act for MoveReplicas {
             let name = cx.checks.node();
             let removed = Mutex::new(BTreeSet::<String>::new());
             let idle = Mutex::new(None::<Instant>);
-            let refused = Mutex::new(None::<Instant>);
+            let refused = Mutex::new(BTreeMap::<String, Instant>::new());
             let (removed, idle, refused) = (&removed, &idle, &refused);
             let met = flux::wait(cx, MOVE)
                 .until(|| async move {
@@ -241,7 +244,10 @@ impl Act for MoveReplicas {
                             // Longhorn may know of the healthy copy a moment later than we do.
                             Err(error)
                                 if error.reason == flux::WEBHOOK_REFUSED
-                                    && locked(refused).get_or_insert_with(Instant::now).elapsed()
+                                    && locked(refused)
+                                        .entry(one.clone())
+                                        .or_insert_with(Instant::now)
+                                        .elapsed()
                                         < patience(cx) =>
                             {
                                 return Look::NotYet(error.message);
