@@ -28,7 +28,7 @@ use processes::{Processes, Program};
 pub const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
 /// Who the controllers and the machines are.
-const PROGRAMS: &str = "test-programs";
+pub const PROGRAMS: &str = "test-programs";
 
 /// How long the API server may take until it is ready. A busy machine of two cores needs some 20 s.
 const LIMIT: Duration = Duration::from_secs(180);

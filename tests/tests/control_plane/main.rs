@@ -29,6 +29,7 @@ mod kubectl;
 mod life;
 #[path = "../runner/lock.rs"]
 mod lock;
+mod policy;
 mod pre;
 #[path = "../runner/rights.rs"]
 #[allow(dead_code, reason = "what only tests of the sandbox use")]
@@ -91,7 +92,7 @@ const OTHERWISE: &[(&str, &str)] = &[];
 /// What a module names with `tests::on_both!`.
 type Bodies = &'static [(&'static str, fn())];
 
-/// Tests whose bodies run on the sandbox too, by module.
+/// Tests that need machines, by module; nearly all of them are bodies that run on the sandbox too.
 const ON_BOTH: &[(&str, Bodies)] = &[
     ("dry", dry::ON_BOTH),
     ("fixes", fixes::ON_BOTH),
@@ -103,6 +104,13 @@ const ON_BOTH: &[(&str, Bodies)] = &[
     ("rollback", rollback_budgets::ON_BOTH),
     ("rollback", rollback_people::ON_BOTH),
     ("temporary", temporary::ON_BOTH),
+    (
+        "policy",
+        &[(
+            "what_it_refuses_for_a_moment_is_asked_again",
+            policy::what_it_refuses_for_a_moment_is_asked_again,
+        )],
+    ),
     (
         "pre",
         &[(
