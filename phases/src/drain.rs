@@ -344,8 +344,7 @@ pub(crate) async fn drain(cx: &ActionContext, id: &str, silent: bool) -> Result<
                 .await
             {
                 Ok(pods) => pods,
-                Err(error) if error.may_pass() => return Look::NotYet(error.to_string()),
-                Err(error) => return Look::Never(ActionError::from(error)),
+                Err(error) => return Look::from(error),
             };
             let judge = Judge {
                 // The server knows them better at this moment.
@@ -428,7 +427,7 @@ pub(crate) async fn drain(cx: &ActionContext, id: &str, silent: bool) -> Result<
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -107,10 +107,17 @@ pub(crate) async fn answered(
     if !cx.permit.is_dry_run() {
         return Ok(String::new());
     }
-    match tried(cx, kind, namespace, name, patch).await {
-        Ok(tried) => Ok(format!(" ({tried})")),
-        // A step that comes before this one may be what it still lacks.
-        Err(error) if error.reason == WEBHOOK_REFUSED => {
+    bracketed(tried(cx, kind, namespace, name, patch).await)
+}
+
+/// What the server said to a change that it was to try, in brackets. A no is an answer, too: a step that comes before this
+/// one may be what it still lacks.
+pub(crate) fn bracketed(
+    answer: Result<impl std::fmt::Display, ActionError>,
+) -> Result<String, ActionError> {
+    match answer {
+        Ok(answer) => Ok(format!(" ({answer})")),
+        Err(error) if matches!(error.reason, WEBHOOK_REFUSED | "Changed") => {
             Ok(format!(" (as things are, {})", error.message))
         }
         Err(error) => Err(error),
@@ -289,8 +296,7 @@ pub(crate) async fn fetched(
                 .await;
             let source = match source {
                 Ok(source) => source,
-                Err(error) if error.may_pass() => return Look::NotYet(error.to_string()),
-                Err(error) => return Look::Never(ActionError::from(error)),
+                Err(error) => return Look::from(error),
             };
             let revision = source
                 .status
@@ -422,8 +428,7 @@ async fn kustomization<T>(
         .await
     {
         Ok(one) => Ok(one),
-        Err(error) if error.may_pass() => Err(Look::NotYet(error.to_string())),
-        Err(error) => Err(Look::Never(ActionError::from(error))),
+        Err(error) => Err(Look::from(error)),
     }
 }
 
@@ -481,6 +486,8 @@ fn shown(revision: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn a_refusal_is_told_by_its_words_whatever_its_code() {
         let api = |code: u16, said: &str| {
@@ -489,22 +496,14 @@ mod tests {
         };
         let denied = "admission webhook \"validator.longhorn.io\" denied the request: no";
         for code in [400, 403, 409, 422, 500] {
-            assert_eq!(
-                super::meaning(&api(code, denied)),
-                ("WebhookRefused", false)
-            );
+            assert_eq!(meaning(&api(code, denied)), ("WebhookRefused", false));
         }
         // Nobody has refused anything where the webhook does not answer.
         let dead = "Internal error occurred: failed calling webhook \"x\": timeout";
-        assert_eq!(super::meaning(&api(500, dead)), ("ServerError", true));
+        assert_eq!(meaning(&api(500, dead)), ("ServerError", true));
         let right = "nodes \"k3s2\" is forbidden: User \"u\" cannot patch resource";
-        assert_eq!(
-            super::meaning(&api(403, right)),
-            ("MissingPermission", false)
-        );
+        assert_eq!(meaning(&api(403, right)), ("MissingPermission", false));
     }
-
-    use super::*;
 
     #[test]
     fn a_status_older_than_the_request_does_not_count() {

@@ -6,13 +6,16 @@
 
 use std::time::Duration;
 
-use checks::{pause::about, view::View};
+use checks::{
+    pause::about,
+    view::{ReadError, View},
+};
 use tokio::{
     select,
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::Stop;
+use crate::{ActionError, Stop};
 
 /// Who is told while something is awaited.
 pub trait Observer: Send + Sync {
@@ -48,6 +51,17 @@ pub enum Look<T, E> {
     Left(u64, String),
     /// It can never be so.
     Never(E),
+}
+
+/// What a read that failed means to a wait: what may pass is looked at again.
+impl<T> From<ReadError> for Look<T, ActionError> {
+    fn from(error: ReadError) -> Self {
+        if error.may_pass() {
+            Self::NotYet(error.to_string())
+        } else {
+            Self::Never(error.into())
+        }
+    }
 }
 
 /// How a wait ended without what was awaited.

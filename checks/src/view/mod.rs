@@ -130,6 +130,12 @@ impl View {
         Self::new(reader, true)
     }
 
+    /// A snapshot of the same cluster that has read nothing yet.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::snapshot(self.reader().clone())
+    }
+
     fn new(reader: Reader, live: bool) -> Self {
         let inner = Inner {
             reader,

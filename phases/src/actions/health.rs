@@ -284,8 +284,7 @@ async fn follow(cx: &ActionContext, objects: &Objects) -> Result<TestVolume, Act
                     Look::NotYet(words)
                 }
                 Ok(Seen::Never(error)) => Look::Never(error),
-                Err(error) if error.may_pass() => Look::NotYet(error.to_string()),
-                Err(error) => Look::Never(ActionError::from(error)),
+                Err(error) => Look::from(error),
             }
         })
         .await;

@@ -14,7 +14,6 @@ use checks::{
     Context, Need,
     kinds::{GIT_REPOSITORIES, KUSTOMIZATIONS, NODES, SECRETS},
     resources::flux::Kustomization,
-    view::View,
 };
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::{
@@ -143,7 +142,7 @@ fn unsafe_now(why: impl Into<String>) -> ActionError {
 /// A view that asks the cluster anew.
 fn anew(cx: &ActionContext) -> Context {
     Context {
-        view: View::snapshot(cx.checks.view.reader().clone()),
+        view: cx.checks.view.anew(),
         ..cx.checks.clone()
     }
 }

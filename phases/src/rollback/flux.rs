@@ -3,7 +3,7 @@
 use checks::{
     kinds::{GIT_REPOSITORIES, KUSTOMIZATIONS},
     resources::flux::{Health, Kustomization},
-    view::{Scope, View},
+    view::Scope,
 };
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::json;
@@ -33,18 +33,13 @@ pub(super) fn was_suspended_by_us(cx: &ActionContext, one: &Kustomization) -> bo
     cx.recorded(SUSPEND, &key(one)).as_deref() == Some("false")
 }
 
-async fn seen(cx: &ActionContext) -> Result<Seen, ActionError> {
-    let view = View::snapshot(cx.checks.view.reader().clone());
-    Ok(Seen::read(&view, &cx.checks.settings).await?)
-}
-
 /// `rollback::suspend_flux`
 pub(super) struct Suspend;
 
 impl Suspend {
     /// The Kustomizations that are to be suspended and are not; nothing when nothing of the node is in the cluster.
     async fn open(cx: &ActionContext) -> Result<Vec<Kustomization>, ActionError> {
-        let seen = seen(cx).await?;
+        let seen = Seen::now(cx).await?;
         let left = seen.node().is_some()
             || seen.storage.node(&seen.name).is_some()
             || seen.storage.on(&seen.name).next().is_some();
@@ -127,7 +122,7 @@ struct Left {
 
 impl Resume {
     async fn left(cx: &ActionContext) -> Result<Left, ActionError> {
-        let view = View::snapshot(cx.checks.view.reader().clone());
+        let view = cx.checks.view.anew();
         let names = &cx.checks.settings.flux;
         let scope = Scope::namespace(&names.namespace);
         let all = view.list::<Kustomization>(&KUSTOMIZATIONS, scope).await?;
@@ -192,7 +187,7 @@ impl Act for Resume {
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
             let mut parts = Vec::new();
-            let seen = seen(cx).await?;
+            let seen = Seen::now(cx).await?;
             let left = Self::left(cx).await?;
             if git::commits(&cx.checks)? {
                 parts.extend(reconcile::plan(cx).await?.parts);
@@ -265,8 +260,7 @@ async fn applied(cx: &ActionContext, commit: &str) -> Result<(), ActionError> {
                 .await;
             let one = match found {
                 Ok(one) => one,
-                Err(error) if error.may_pass() => return Look::NotYet(error.to_string()),
-                Err(error) => return Look::Never(ActionError::from(error)),
+                Err(error) => return Look::from(error),
             };
             let there = followed.is_in(&one.status.last_applied_revision).await;
             match one.health() {

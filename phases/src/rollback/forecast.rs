@@ -7,7 +7,6 @@ use checks::{
     resources::{
         condition::Seen as Condition, flux::Kustomization, full_name, longhorn::DRIVER, node,
     },
-    view::View,
 };
 use k8s_openapi::api::core::v1::{Node, PersistentVolume};
 use serde::Serialize;
@@ -102,7 +101,7 @@ impl Forecast {
     /// Something of it cannot be read; then nothing may be begun.
     pub async fn read(cx: &Context) -> Result<Self, ActionError> {
         // What is decided by is read now, and not when somebody looked last.
-        let view = View::snapshot(cx.view.reader().clone());
+        let view = cx.view.anew();
         let seen = Seen::read(&view, &cx.settings).await?;
         let mut forecast = of(&seen, &cx.settings, &cx.report.run);
         forecast.git = git::outlook(cx)?;

@@ -36,6 +36,11 @@ const CONFLICT: Reason = Reason::new(
     "somebody else changes the object at the same time: --rollback goes on",
 );
 
+const LAST_COPY: Reason = Reason::new(
+    "LastReplica",
+    "make another healthy copy or a backup; --lose-volume NAME lets it go for good",
+);
+
 const CAME_BACK: Reason = Reason::new(
     "NodeCameBack",
     "stop the agent on the host: systemctl disable --now k3s-agent",
@@ -180,10 +185,7 @@ pub static ACTIONS: &[Action] = &[
             Need::verb("delete", &LONGHORN_REPLICAS),
         ],
         &[
-            Reason::new(
-                "LastReplica",
-                "make another healthy copy or a backup; --lose-volume NAME lets it go for good",
-            ),
+            LAST_COPY,
             Reason::new(
                 "ReplicasStay",
                 "see what holds them: kubectl -n {longhorn} get replicas.longhorn.io -l longhornnode={node}",
@@ -221,10 +223,7 @@ pub static ACTIONS: &[Action] = &[
                 "NotDrained",
                 "--rollback drains again; see: kubectl get pods -A --field-selector spec.nodeName={node}",
             ),
-            Reason::new(
-                "LastReplica",
-                "make another healthy copy or a backup; --lose-volume NAME lets it go for good",
-            ),
+            LAST_COPY,
             Reason::new("ReplicasLeft", "--rollback waits for them again"),
             Reason::new(
                 "NodeHeld",
@@ -254,10 +253,7 @@ pub static ACTIONS: &[Action] = &[
                 "StorageNodeLeft",
                 "see why: kubectl -n {longhorn} describe nodes.longhorn.io {node}",
             ),
-            Reason::new(
-                "LastReplica",
-                "make another healthy copy or a backup; --lose-volume NAME lets it go for good",
-            ),
+            LAST_COPY,
             CAME_BACK,
         ],
         &storage::StorageNodeGone,
@@ -420,9 +416,7 @@ pub fn advice(id: &str, cx: &ActionContext) -> Option<String> {
 /// # Errors
 /// The cluster does not say.
 pub async fn left_behind(cx: &ActionContext) -> Result<Vec<String>, crate::ActionError> {
-    let view = checks::view::View::snapshot(cx.checks.view.reader().clone());
-    let settings = &cx.checks.settings;
-    let seen = seen::Seen::read(&view, settings).await?;
+    let seen = seen::Seen::now(cx).await?;
     let mut left = Vec::new();
     for one in seen.kustomizations.iter().filter(|one| one.spec.suspend) {
         if flux::was_suspended_by_us(cx, one) {

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use checks::{
-    kinds::{NODES, SECRETS},
-    view::View,
-};
+use checks::kinds::{NODES, SECRETS};
 use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::{Node, Pod, Secret};
 use serde_json::json;
@@ -31,14 +28,9 @@ const PASSWORD: &str = "rollback::node_password";
 
 /// The node as it is now, if it is.
 async fn find(cx: &ActionContext) -> Result<Option<Node>, ActionError> {
-    let view = View::snapshot(cx.checks.view.reader().clone());
+    let view = cx.checks.view.anew();
     let found = view.find::<Node>(&NODES, "", cx.checks.node()).await?;
     Ok(found.map(|one| (*one).clone()))
-}
-
-async fn look(cx: &ActionContext) -> Result<Seen, ActionError> {
-    let view = View::snapshot(cx.checks.view.reader().clone());
-    Ok(Seen::read(&view, &cx.checks.settings).await?)
 }
 
 fn is_cordoned(node: &Node) -> bool {
@@ -142,7 +134,7 @@ impl Act for Drain {
         cx: &'a ActionContext,
     ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
         async move {
-            let seen = look(cx).await?;
+            let seen = Seen::now(cx).await?;
             if seen.node().is_none() {
                 return Ok(Some(absent(cx)));
             }
@@ -155,7 +147,7 @@ impl Act for Drain {
 
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
-            let seen = look(cx).await?;
+            let seen = Seen::now(cx).await?;
             if seen.node().is_none() {
                 return Ok(Plan::default());
             }
@@ -337,7 +329,7 @@ impl Act for Delete {
 
     fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
         async move {
-            let seen = look(cx).await?;
+            let seen = Seen::now(cx).await?;
             let Some(node) = seen.node() else {
                 return Ok(absent(cx));
             };
@@ -360,8 +352,7 @@ impl Act for Delete {
                             let held = one.metadata.finalizers.clone().unwrap_or_default();
                             Look::NotYet(format!("{name} is held by {}", held.join(", ")))
                         }
-                        Err(error) if error.may_pass() => Look::NotYet(error.to_string()),
-                        Err(error) => Look::Never(ActionError::from(error)),
+                        Err(error) => Look::from(error),
                     }
                 })
                 .await;
@@ -390,14 +381,13 @@ pub(super) async fn away<T>(cx: &ActionContext) -> Option<Look<T, ActionError>> 
     let mut found = cx.checks.view.find::<Node>(&NODES, "", name).await;
     if matches!(found, Ok(Some(_))) {
         // What is watched may still be of the time before the deletion.
-        let now = View::snapshot(cx.checks.view.reader().clone());
+        let now = cx.checks.view.anew();
         found = now.find::<Node>(&NODES, "", name).await;
     }
     match found {
         Ok(None) => None,
         Ok(Some(_)) => Some(Look::Never(came_back(name))),
-        Err(error) if error.may_pass() => Some(Look::NotYet(error.to_string())),
-        Err(error) => Some(Look::Never(ActionError::from(error))),
+        Err(error) => Some(Look::from(error)),
     }
 }
 
@@ -407,7 +397,7 @@ pub(super) struct Password;
 /// The Secret in which the server keeps the node's password, if it is ours to remove: it came with this onboarding, or
 /// its node has gone by this rollback.
 async fn password(cx: &ActionContext) -> Result<Option<Secret>, ActionError> {
-    let view = View::snapshot(cx.checks.view.reader().clone());
+    let view = cx.checks.view.anew();
     let name = format!("{}.node-password.k3s", cx.checks.node());
     if find(cx).await?.is_some() {
         return Ok(None);
@@ -441,7 +431,7 @@ impl Act for Password {
 
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
-            let view = View::snapshot(cx.checks.view.reader().clone());
+            let view = cx.checks.view.anew();
             let name = format!("{}.node-password.k3s", cx.checks.node());
             let there = view.find::<Secret>(&SECRETS, "kube-system", &name).await?;
             let Some(secret) = there else {
@@ -482,8 +472,7 @@ impl Act for Password {
                         Ok(Some(_)) => {
                             Look::NotYet(format!("secret kube-system/{wanted} is still there"))
                         }
-                        Err(error) if error.may_pass() => Look::NotYet(error.to_string()),
-                        Err(error) => Look::Never(ActionError::from(error)),
+                        Err(error) => Look::from(error),
                     }
                 })
                 .await;

@@ -6,7 +6,10 @@ use checks::{kinds::Kind, pause::Pause, view::ReadError};
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::{ActionContext, ActionError, flux};
+use crate::{
+    ActionContext, ActionError,
+    flux::{self, Tried},
+};
 
 /// Which object is meant.
 pub(super) struct Removal<'a> {
@@ -55,28 +58,14 @@ pub(super) async fn answered(
     if !cx.permit.is_dry_run() {
         return Ok(String::new());
     }
-    match send(cx, removal, true).await {
-        Ok(Sent::Accepted) => Ok(" (server accepts)".to_owned()),
-        Ok(Sent::Gone) => Ok(" (not sent: absent)".to_owned()),
-        // A step that comes before this one may be what it still lacks.
-        Err(error) if matches!(error.reason, flux::WEBHOOK_REFUSED | "Changed") => {
-            Ok(format!(" (as things are, {})", error.message))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// What came of asking for a deletion.
-enum Sent {
-    Accepted,
-    Gone,
+    flux::bracketed(send(cx, removal, true).await)
 }
 
 async fn send(
     cx: &ActionContext,
     removal: &Removal<'_>,
     try_only: bool,
-) -> Result<Sent, ActionError> {
+) -> Result<Tried, ActionError> {
     let Removal {
         kind,
         namespace,
@@ -85,7 +74,7 @@ async fn send(
         revision,
     } = *removal;
     let path = match cx.checks.view.object_path(kind, namespace, name).await {
-        Err(ReadError::NotServed { .. }) => return Ok(Sent::Gone),
+        Err(ReadError::NotServed { .. }) => return Ok(Tried::Absent),
         other => other?,
     };
     let what = if namespace.is_empty() {
@@ -117,7 +106,7 @@ async fn send(
             .body(body.clone())
             .map_err(|error| ActionError::new("Malformed", format!("{what}: {error}")))?;
         let error = match cx.client.request::<Value>(request).await {
-            Ok(_) => return Ok(Sent::Accepted),
+            Ok(answer) => return Ok(Tried::Accepted(Box::new(answer))),
             Err(error) => error,
         };
         let said = flux::words(&error);
@@ -128,7 +117,7 @@ async fn send(
         }
         if let kube::Error::Api(status) = &error {
             match status.code {
-                404 => return Ok(Sent::Gone),
+                404 => return Ok(Tried::Absent),
                 409 => {
                     let message = format!("{what} is not what was looked at: {said}");
                     return Err(ActionError::new("Changed", message));

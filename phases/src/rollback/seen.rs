@@ -21,6 +21,8 @@ use k8s_openapi::api::{
     storage::v1::VolumeAttachment,
 };
 
+use crate::{ActionContext, ActionError};
+
 /// What of the node is in the cluster.
 pub(crate) struct Seen {
     /// Its name.
@@ -108,6 +110,11 @@ impl Storage {
 }
 
 impl Seen {
+    /// Reads everything anew.
+    pub(crate) async fn now(cx: &ActionContext) -> Result<Self, ActionError> {
+        Ok(Self::read(&cx.checks.view.anew(), &cx.checks.settings).await?)
+    }
+
     /// Reads everything.
     pub(crate) async fn read(view: &View, settings: &Settings) -> Result<Self, ReadError> {
         let name = settings.node.name.clone();

@@ -18,7 +18,6 @@ use checks::{
     kinds::{CLAIMS, CONFIGMAPS, Kind, NAMESPACES, PODS, STORAGE_CLASSES},
     pause::Pause,
     probe::{MANAGED, RUN, helper_image},
-    view::View,
 };
 use http::Request;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -84,7 +83,7 @@ pub(crate) fn unique(cx: &ActionContext, purpose: &str) -> String {
 /// A view for single looks at things that are not awaited.
 pub(crate) fn once(cx: &ActionContext) -> Context {
     Context {
-        view: View::snapshot(cx.checks.view.reader().clone()),
+        view: cx.checks.view.anew(),
         ..cx.checks.clone()
     }
 }
@@ -170,8 +169,7 @@ pub(crate) async fn begin(cx: &ActionContext, id: &str) -> Result<(), ActionErro
                     Ok(()) => Look::Done(()),
                     Err(error) => Look::Never(error),
                 },
-                Err(error) if error.may_pass() => Look::NotYet(error.to_string()),
-                Err(error) => Look::Never(ActionError::from(error)),
+                Err(error) => Look::from(error),
             }
         })
         .await;

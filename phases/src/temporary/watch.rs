@@ -54,8 +54,7 @@ pub(crate) async fn pods_until<T>(
         .until(|| async move {
             let pods = match cx.checks.view.list::<Pod>(&PODS, scope.clone()).await {
                 Ok(pods) => pods,
-                Err(error) if error.may_pass() => return Look::NotYet(error.to_string()),
-                Err(error) => return Look::Never(ActionError::from(error)),
+                Err(error) => return Look::from(error),
             };
             let mut done = Vec::new();
             for (index, name) in names.iter().enumerate() {

@@ -2,13 +2,15 @@
 
 use std::sync::Mutex;
 
-use checks::{kinds::LONGHORN_NODES, view::View};
+use checks::kinds::LONGHORN_NODES;
 use futures::{FutureExt, future::BoxFuture};
 use tokio::time::Instant;
 
-use super::{NODE, locked, remove_replica};
+use super::{NODE, remove_replica};
 use crate::{
-    Act, ActionContext, ActionError, Done, Plan, flux,
+    Act, ActionContext, ActionError, Done, Plan,
+    drain::locked,
+    flux,
     rollback::{
         node::{away, patience},
         remove::{self, Removal},
@@ -26,7 +28,7 @@ impl Act for StorageNodeGone {
         cx: &'a ActionContext,
     ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
         async move {
-            let view = View::snapshot(cx.checks.view.reader().clone());
+            let view = cx.checks.view.anew();
             let storage = Storage::read(&view, &cx.checks.settings).await?;
             let name = cx.checks.node();
             let gone = storage.node(name).is_none() && storage.on(name).next().is_none();
@@ -37,7 +39,7 @@ impl Act for StorageNodeGone {
 
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
-            let view = View::snapshot(cx.checks.view.reader().clone());
+            let view = cx.checks.view.anew();
             let storage = Storage::read(&view, &cx.checks.settings).await?;
             let (name, namespace) = (cx.checks.node(), &cx.checks.settings.longhorn.namespace);
             let mut parts = Vec::new();
@@ -69,8 +71,7 @@ impl Act for StorageNodeGone {
                     }
                     let storage = match Storage::read(&cx.checks.view, settings).await {
                         Ok(storage) => storage,
-                        Err(error) if error.may_pass() => return Look::NotYet(error.to_string()),
-                        Err(error) => return Look::Never(ActionError::from(error)),
+                        Err(error) => return Look::from(error),
                     };
                     let left: Vec<String> = storage
                         .on(name)

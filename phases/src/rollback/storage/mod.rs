@@ -7,7 +7,7 @@ mod verify;
 use checks::{
     kinds::{LONGHORN_NODES, LONGHORN_REPLICAS, NODES},
     resources::longhorn::{Replica, Volume},
-    view::{ReadError, Scope, View},
+    view::{ReadError, Scope},
 };
 use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Node;
@@ -28,11 +28,6 @@ use crate::{Act, ActionContext, ActionError, Done, Plan, flux, wait::Look};
 const STOP: &str = "rollback::stop_scheduling";
 pub(super) const MOVE: &str = "rollback::move_replicas";
 const NODE: &str = "rollback::longhorn_node";
-
-async fn look(cx: &ActionContext) -> Result<Seen, ActionError> {
-    let view = View::snapshot(cx.checks.view.reader().clone());
-    Ok(Seen::read(&view, &cx.checks.settings).await?)
-}
 
 /// `rollback::stop_scheduling`
 pub(super) struct StopScheduling;
@@ -56,7 +51,7 @@ impl Act for StopScheduling {
         cx: &'a ActionContext,
     ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
         async move {
-            let seen = look(cx).await?;
+            let seen = Seen::now(cx).await?;
             Ok(match (seen.storage.node(&seen.name), wanted(&seen)) {
                 (None, _) => Some(Done::new("Longhorn does not know it")),
                 (Some(_), None) => Some(Done::new("Longhorn places nothing on it already")),
@@ -68,7 +63,7 @@ impl Act for StopScheduling {
 
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
-            let seen = look(cx).await?;
+            let seen = Seen::now(cx).await?;
             let (namespace, name) = (&cx.checks.settings.longhorn.namespace, &seen.name);
             let mut parts = Vec::new();
             if let Some(patch) = wanted(&seen) {
@@ -84,7 +79,7 @@ impl Act for StopScheduling {
 
     fn apply<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Done, ActionError>> {
         async move {
-            let seen = look(cx).await?;
+            let seen = Seen::now(cx).await?;
             let (Some(there), Some(patch)) = (seen.storage.node(&seen.name), wanted(&seen)) else {
                 return Ok(Done::new("Longhorn places nothing on it"));
             };
@@ -125,7 +120,7 @@ impl Act for StopScheduling {
 /// Deletes one replica, after asking once more, at this moment, whether it may go.
 async fn remove_replica(cx: &ActionContext, id: &str, name: &str) -> Result<bool, ActionError> {
     let settings = &cx.checks.settings;
-    let view = View::snapshot(cx.checks.view.reader().clone());
+    let view = cx.checks.view.anew();
     let path = view
         .object_path(&LONGHORN_REPLICAS, &settings.longhorn.namespace, name)
         .await?;
@@ -192,10 +187,4 @@ pub(super) fn is_of_test(cx: &ActionContext, storage: &Storage, volume: &str) ->
     let namespace = &cx.checks.settings.probe.namespace;
     let test = |one: &Volume| leftovers::is_of_test(namespace, &cx.run, one);
     storage.volume(volume).is_some_and(test)
-}
-
-fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

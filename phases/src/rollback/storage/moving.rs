@@ -15,9 +15,11 @@ use k8s_openapi::api::{
 };
 use tokio::time::Instant;
 
-use super::{MOVE, copied, is_of_test, locked, look, rebuilt, remove_replica};
+use super::{MOVE, copied, is_of_test, rebuilt, remove_replica};
 use crate::{
-    Act, ActionContext, ActionError, Done, Plan, flux,
+    Act, ActionContext, ActionError, Done, Plan,
+    drain::locked,
+    flux,
     rollback::{
         copies::{Copies, Fate},
         node::patience,
@@ -139,7 +141,7 @@ impl Act for MoveReplicas {
         cx: &'a ActionContext,
     ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
         async move {
-            let seen = look(cx).await?;
+            let seen = Seen::now(cx).await?;
             if seen.node().is_none() {
                 // Without its node the copies are dealt with together with Longhorn's Node.
                 return Ok(Some(Done::new("the node has gone already")));
@@ -154,7 +156,7 @@ impl Act for MoveReplicas {
 
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
-            let seen = look(cx).await?;
+            let seen = Seen::now(cx).await?;
             if seen.node().is_none() {
                 return Ok(Plan::default());
             }
@@ -202,8 +204,7 @@ impl Act for MoveReplicas {
                     };
                     let (storage, nodes, attachments, budgets) = match read.await {
                         Ok(read) => read,
-                        Err(error) if error.may_pass() => return Look::NotYet(error.to_string()),
-                        Err(error) => return Look::Never(ActionError::from(error)),
+                        Err(error) => return Look::from(error),
                     };
                     let there = checks::resources::node::named(&nodes, name);
                     let silent = there.is_some_and(seen::is_silent);

@@ -6,10 +6,15 @@ use checks::{kinds::NODES, resources, view::Scope};
 use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Node;
 
-use super::{MOVE, NODE, copied, look};
+use super::{MOVE, NODE, copied};
 use crate::{
     Act, ActionContext, ActionError, Done, Plan, flux,
-    rollback::{VERIFY, node::came_back, seen::Storage, volumes},
+    rollback::{
+        VERIFY,
+        node::came_back,
+        seen::{Seen, Storage},
+        volumes,
+    },
     wait::Look,
 };
 
@@ -46,7 +51,7 @@ impl Act for Verify {
         cx: &'a ActionContext,
     ) -> BoxFuture<'a, Result<Option<Done>, ActionError>> {
         async move {
-            let seen = look(cx).await?;
+            let seen = Seen::now(cx).await?;
             if seen.node().is_some() {
                 return Ok(None);
             }
@@ -61,7 +66,7 @@ impl Act for Verify {
 
     fn plan<'a>(&'a self, cx: &'a ActionContext) -> BoxFuture<'a, Result<Plan, ActionError>> {
         async move {
-            let seen = look(cx).await?;
+            let seen = Seen::now(cx).await?;
             let against = if volumes::recorded(&cx.checks.report).is_some() {
                 "as pre_validation recorded them"
             } else {
@@ -93,8 +98,7 @@ impl Act for Verify {
                     };
                     let (storage, nodes) = match read.await {
                         Ok(read) => read,
-                        Err(error) if error.may_pass() => return Look::NotYet(error.to_string()),
-                        Err(error) => return Look::Never(ActionError::from(error)),
+                        Err(error) => return Look::from(error),
                     };
                     if resources::node::named(&nodes, name).is_some() {
                         return Look::Never(came_back(name));
