@@ -325,8 +325,7 @@ fn resource_answer(
             Ok(one(if created { 201 } else { 200 }, &object))
         }
         "delete" if call.subresource.is_empty() => {
-            let options = DeleteOptions::read(call, &delete_body(call, body)?);
-            options::check_delete(call, &delete_body(call, body)?)?;
+            let options = delete_options(call, body)?;
             let key = (call.namespace.clone(), call.name.clone());
             let mut transaction = core.store.begin(options.dry);
             match delete::delete(&mut transaction, resource, &key, &options)? {
@@ -352,8 +351,7 @@ fn delete_collection(
     body: &[u8],
 ) -> Result<Answer, Refusal> {
     let selection = read::Selection::of(call, resource)?;
-    let options = DeleteOptions::read(call, &delete_body(call, body)?);
-    options::check_delete(call, &delete_body(call, body)?)?;
+    let options = delete_options(call, body)?;
     let mut transaction = core.store.begin(options.dry);
     let mut items = Vec::new();
     for object in transaction.all(resource, &call.namespace) {
@@ -382,12 +380,14 @@ fn delete_collection(
     ))
 }
 
-fn delete_body(call: &Call, body: &[u8]) -> Result<Value, Refusal> {
-    if body.is_empty() {
-        Ok(Value::Null)
+fn delete_options(call: &Call, body: &[u8]) -> Result<DeleteOptions, Refusal> {
+    let body = if body.is_empty() {
+        Value::Null
     } else {
-        object_of(call, body)
-    }
+        object_of(call, body)?
+    };
+    options::check_delete(call, &body)?;
+    Ok(DeleteOptions::read(call, &body))
 }
 
 fn object_of(call: &Call, body: &[u8]) -> Result<Value, Refusal> {

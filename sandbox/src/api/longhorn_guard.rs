@@ -64,13 +64,14 @@ pub(crate) fn check(store: &Store, call: &Call, body: &[u8]) -> Result<(), Refus
     };
     let known = |group: &str, plural: &str, namespace: &str| store.all(group, plural, namespace);
     refusal(&known, &asked).map_or(Ok(()), |why| {
-        let mut refusal = Refusal::forbidden(GROUP, &call.resource, &call.name, "");
-        refusal.code = CODE;
-        refusal.reason = REASON;
-        refusal.message =
-            format!("admission webhook \"validator.longhorn.io\" denied the request: {why}");
-        refusal.details = details(&why);
-        Err(refusal)
+        Err(Refusal {
+            code: CODE,
+            reason: REASON,
+            message: format!(
+                "admission webhook \"validator.longhorn.io\" denied the request: {why}"
+            ),
+            details: details(&why),
+        })
     })
 }
 

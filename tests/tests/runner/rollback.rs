@@ -67,15 +67,17 @@ pub(crate) fn is_out(world: &TestEnvironment) {
     assert_eq!(world.archived().map(|one| one.mode), Some(Mode::Rollback));
 }
 
+/// Longhorn's objects of a kind.
+fn stored(world: &TestEnvironment, kind: &str) -> Vec<Value> {
+    let list = world.object(&format!("{STORAGE}/{kind}"));
+    list["items"].as_array().cloned().unwrap_or_default()
+}
+
 /// No volume is without a healthy copy on the node that stays.
 #[track_caller]
 fn keeps_its_volumes(world: &TestEnvironment) {
-    let items = |kind: &str| {
-        let list = world.object(&format!("{STORAGE}/{kind}"));
-        list["items"].as_array().cloned().unwrap_or_default()
-    };
-    let replicas = items("replicas");
-    for volume in items("volumes") {
+    let replicas = stored(world, "replicas");
+    for volume in stored(world, "volumes") {
         let name = &volume["metadata"]["name"];
         assert_ne!(volume["status"]["robustness"], "faulted", "{name}");
         let safe = replicas.iter().any(|one| {
@@ -252,16 +254,12 @@ fn longhorns_webhook_guards_the_last_copy_and_a_node_that_is_used() {
     world.fault("longhorn-single-copy", true);
     world.fault("longhorn-control-plane-disk-full", true);
     wait_for(&world, "longhorn-single-copy", "LastReplica");
-    let items = |kind: &str| {
-        let list = world.object(&format!("{STORAGE}/{kind}"));
-        list["items"].as_array().cloned().unwrap_or_default()
-    };
-    let volumes = items("volumes");
+    let volumes = stored(&world, "volumes");
     let single = volumes
         .iter()
         .find(|one| one["spec"]["numberOfReplicas"] == 1)
         .unwrap();
-    let replicas = items("replicas");
+    let replicas = stored(&world, "replicas");
     let last = replicas
         .iter()
         .find(|one| one["spec"]["volumeName"] == single["metadata"]["name"])

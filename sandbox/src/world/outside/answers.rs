@@ -38,23 +38,32 @@ pub(super) fn pod(
     match (text(&labels["app"]), text(&labels["k8s-app"]), port) {
         ("longhorn-manager", _, 9502) => longhorn(scene, request),
         (_, "metrics-server", _) => metrics(scene, request),
-        _ if labels["app.kubernetes.io/name"] == "ingress-nginx" && port == 8443 => admit(request),
+        _ if labels["app.kubernetes.io/name"] == "ingress-nginx" && port == 8443 => {
+            reviewed(&review(request), None)
+        }
         _ => monitoring::program(scene, text(&labels["app.kubernetes.io/name"]), request),
     }
 }
 
-/// A webhook that has nothing against it.
-fn admit(request: &ProxyRequest) -> ProxyResponse {
-    let review: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+/// What a webhook answers to a review: nothing against it, or a status that says what.
+fn reviewed(review: &Value, refused: Option<Value>) -> ProxyResponse {
+    let mut response = json!({"uid": review["request"]["uid"], "allowed": refused.is_none()});
+    if let Some(status) = refused {
+        response["status"] = status;
+    }
     answer(&json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "response": {"uid": review["request"]["uid"], "allowed": true},
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response,
     }))
+}
+
+/// The review in a request.
+fn review(request: &ProxyRequest) -> Value {
+    serde_json::from_slice(&request.body).unwrap_or_default()
 }
 
 /// Longhorn's webhook: what it refuses on the sandbox's own API server it refuses here as well.
 fn longhorn(scene: &Scene<'_>, request: &ProxyRequest) -> ProxyResponse {
-    let review: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let review = review(request);
     let asked = &review["request"];
     let machines = scene
         .cast
@@ -63,7 +72,7 @@ fn longhorn(scene: &Scene<'_>, request: &ProxyRequest) -> ProxyResponse {
         .map(|outside| &*outside.machines);
     let by_longhorn = asked["userInfo"]["username"].as_str() == machines;
     if by_longhorn || request.path != "/v1/webhook/validation" {
-        return admit(request);
+        return reviewed(&review, None);
     }
     let known = |group: &str, plural: &str, wanted: &str| {
         let res = match (group, plural) {
@@ -85,13 +94,8 @@ fn longhorn(scene: &Scene<'_>, request: &ProxyRequest) -> ProxyResponse {
         name: text(&asked["name"]),
         object: &asked["object"],
     };
-    match longhorn_guard::refusal(&known, &change) {
-        None => admit(request),
-        Some(why) => answer(&json!({
-            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-            "response": {"uid": asked["uid"], "allowed": false, "status": longhorn_guard::status(&why)},
-        })),
-    }
+    let refused = longhorn_guard::refusal(&known, &change);
+    reviewed(&review, refused.as_deref().map(longhorn_guard::status))
 }
 
 /// The aggregated API of metrics-server.
