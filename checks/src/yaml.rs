@@ -5,7 +5,8 @@
 
 /// `line 3 column 5: expected mapping start`; where the parser names a value, `…` stands for it.
 #[must_use]
-pub(crate) fn trouble(said: &str) -> String {
+pub(crate) fn trouble(error: impl std::fmt::Display) -> String {
+    let said = error.to_string();
     let first = said.lines().next().unwrap_or_default();
     let first = first.strip_prefix("error: ").unwrap_or(first);
     // Advice for whoever calls the parser.
@@ -39,10 +40,8 @@ mod tests {
     }
 
     fn said(text: &str) -> String {
-        let error = serde_saphyr::from_str::<User>(text)
-            .unwrap_err()
-            .to_string();
-        trouble(&error)
+        let error = serde_saphyr::from_str::<User>(text).unwrap_err();
+        trouble(error)
     }
 
     #[test]

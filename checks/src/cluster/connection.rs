@@ -109,7 +109,7 @@ fn unread(error: &KubeconfigError) -> Option<ErrorKind> {
 fn why(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::ReadConfig(error, _) => error.to_string(),
-        KubeconfigError::Parse(error) => crate::yaml::trouble(&error.to_string()),
+        KubeconfigError::Parse(error) => crate::yaml::trouble(error),
         other => other.to_string(),
     }
 }

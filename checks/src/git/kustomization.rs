@@ -169,8 +169,8 @@ impl Resources {
 /// # Errors
 /// [`GitError::Malformed`].
 pub fn document(file: &Path, text: &str) -> Result<Value, GitError> {
-    let value: Value = serde_saphyr::from_str(text)
-        .map_err(|error| malformed(file, &yaml::trouble(&error.to_string())))?;
+    let value: Value =
+        serde_saphyr::from_str(text).map_err(|error| malformed(file, &yaml::trouble(error)))?;
     if value.is_object() {
         Ok(value)
     } else {

@@ -44,7 +44,7 @@ pub(super) fn documents(root: &Path, file: &Path) -> Result<Vec<Document>, Strin
     let text = std::fs::read_to_string(&full).map_err(|error| error.to_string())?;
     let options = serde_saphyr::options! { leading_zero_numbers_as_strings: true };
     let values: Vec<Value> = serde_saphyr::from_multiple_with_options(&text, options)
-        .map_err(|error| format!("is no YAML: {}", yaml::trouble(&error.to_string())))?;
+        .map_err(|error| format!("is no YAML: {}", yaml::trouble(error)))?;
     let mut documents = Vec::new();
     for value in values.into_iter().filter(|value| !value.is_null()) {
         let items = value.get("items").and_then(Value::as_array).cloned();

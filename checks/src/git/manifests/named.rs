@@ -54,7 +54,7 @@ impl Builder<'_> {
             Ok(Value::Array(operations)) => operations,
             Ok(_) => return self.not_applied(&origin, "strategic merge patch"),
             Err(error) => {
-                let why = yaml::trouble(&error.to_string());
+                let why = yaml::trouble(error);
                 return self.problem(&origin, format!("has a patch that is no YAML: {why}"));
             }
         };

@@ -7,12 +7,12 @@ use phases::{
     rollback::{self, Forecast},
     wait::{Observer, Waiting},
 };
-use reports::model::Report;
+use reports::model::{Mode, Report};
 use tokio::{runtime::Runtime, time::Instant};
 
 use crate::{
     engine::{self, start::World},
-    event::Sink,
+    event::{Event, Sink},
     exit::{Exit, Halt},
     options::Options,
 };
@@ -38,7 +38,26 @@ pub(super) struct Looking<'a> {
 }
 
 impl Looking<'_> {
-    pub(super) fn forecast(&self, report: &Report, sink: &dyn Sink) -> Result<Found, Halt> {
+    /// Says what has begun, and then what was found.
+    pub(super) fn begin(
+        &self,
+        report: &Report,
+        resumed: bool,
+        warning: Option<String>,
+        sink: &dyn Sink,
+    ) -> Result<Found, Halt> {
+        let mut event = engine::started(self.world, &report.run, false, resumed, None);
+        if let Event::Started { mode, .. } = &mut event {
+            *mode = Mode::Rollback;
+        }
+        sink.event(&event);
+        if let Some(warning) = warning {
+            sink.event(&Event::Warning(warning));
+        }
+        self.forecast(report, sink)
+    }
+
+    fn forecast(&self, report: &Report, sink: &dyn Sink) -> Result<Found, Halt> {
         let cx = self.context(report);
         let looking = engine::found(async { Ok(self.look(&cx).await) }, sink, &self.stop);
         let meter = self.world.connection.meter();

@@ -8,7 +8,7 @@ mod consent;
 mod look;
 mod steps;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use phases::Stop;
@@ -82,17 +82,13 @@ pub(super) fn roll_back(
     if !resumed || report.steps.is_empty() {
         report.steps = rollback_steps(&world.settings);
     }
-    sink.event(&started(world, &report.run, resumed, None));
-    if let Some(warning) = warning {
-        sink.event(&Event::Warning(warning));
-    }
     let look = Looking {
         options,
         world,
         runtime,
         stop: stop.clone(),
     };
-    let found = look.forecast(&report, sink.as_ref())?;
+    let found = look.begin(&report, resumed, warning, sink.as_ref())?;
     let who = Who {
         run: report.run.clone(),
         mode: Mode::Rollback.name(),
@@ -186,14 +182,6 @@ pub(super) fn roll_back(
     })
 }
 
-fn started(world: &World, run: &str, resumed: bool, log: Option<PathBuf>) -> Event {
-    let mut event = super::started(world, run, false, resumed, log);
-    if let Event::Started { mode, .. } = &mut event {
-        *mode = Mode::Rollback;
-    }
-    event
-}
-
 /// `--rollback --dry-run`: the forecast, and the plan with the server's own answer to each change. Nothing is
 /// changed, locked or written.
 ///
@@ -217,17 +205,13 @@ pub(super) fn rehearse(
     )?;
     let resumed = found.unfinished && found.report.mode == Mode::Rollback;
     let report = taken_back(found.report, resumed);
-    sink.event(&started(world, &report.run, resumed, None));
-    if let Some(warning) = found.warning {
-        sink.event(&Event::Warning(warning));
-    }
     let look = Looking {
         options,
         world,
         runtime,
         stop: stop.clone(),
     };
-    let found = look.forecast(&report, sink.as_ref())?;
+    let found = look.begin(&report, resumed, found.warning, sink.as_ref())?;
     let ended = |words: Vec<String>| Ended {
         exit: Exit::Passed,
         report: report.clone(),
@@ -235,10 +219,7 @@ pub(super) fn rehearse(
         last_words: words,
     };
     if found.open.is_empty() {
-        return Ok(ended(vec![format!(
-            "nothing to undo: {} is neither in the cluster nor in git",
-            report.node
-        )]));
+        return Ok(ended(vec![nothing_to_undo(&report)]));
     }
     sink.event(&Event::Forecast {
         forecast: Box::new(found.forecast.clone()),
@@ -316,6 +297,13 @@ fn taken_back(old: Report, resumed: bool) -> Report {
     report
 }
 
+fn nothing_to_undo(report: &Report) -> String {
+    format!(
+        "nothing to undo: {} is neither in the cluster nor in git",
+        report.node
+    )
+}
+
 /// Nothing of the node is left: what is on record is closed, and that is all.
 fn nothing(
     mut report: Report,
@@ -345,10 +333,7 @@ fn nothing(
     }
     Ok(Ended {
         exit: Exit::Passed,
-        last_words: vec![format!(
-            "nothing to undo: {} is neither in the cluster nor in git",
-            report.node
-        )],
+        last_words: vec![nothing_to_undo(&report)],
         report,
         files,
     })
